@@ -1,0 +1,1 @@
+"""What the tests share: peers that may be missing, ports, processes, raw sockets."""

@@ -1,0 +1,177 @@
+"""The client's side of the opening handshake (RFC 6455 §4.1)."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from wsdriver.driver.server import accept_key
+from wsdriver.driver.versions import HYBI_13
+from wsdriver.exceptions import ConfigurationError, HandshakeError
+from wsdriver.http import HeadReader, Response, parse_host, parse_response, serialize_head, split_tokens
+
+__all__ = ["ClientHandshake", "Target", "parse_url"]
+
+_PORTS = {"ws": 80, "wss": 443}
+
+#: How much of the body of a refusal is kept for the error.
+MAX_BODY = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a ``ws:`` or ``wss:`` URL says (RFC 6455 §3).
+
+    Attributes:
+        secure: whether it is ``wss:``.
+        host: without the brackets of an IPv6 address, for connecting.
+        port: as given, or 80 and 443.
+        authority: the value of the Host header.
+        resource: path and query, never empty.
+        authorization: the value of the Authorization header where the URL has a user name, else None.
+    """
+
+    secure: bool
+    host: str
+    port: int
+    authority: str
+    resource: str
+    authorization: str | None
+
+
+def parse_url(url: str) -> Target:
+    """Take a WebSocket URL apart.
+
+    Raises:
+        ConfigurationError: it is no ``ws:`` or ``wss:`` URL.
+    """
+    if any(char <= " " or char == "\x7f" for char in url):
+        raise ConfigurationError(f"a URL cannot have spaces or control characters: {url!r}")
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ConfigurationError(f"not a URL: {url!r} ({error})") from None
+    if parts.scheme not in _PORTS:
+        raise ConfigurationError(f"a WebSocket URL begins with ws:// or wss://, not {url!r}")
+    if "#" in url:
+        raise ConfigurationError(f"a WebSocket URL has no fragment (#): {url!r}")
+    user, at, hostport = parts.netloc.rpartition("@")
+    try:
+        host, port = parse_host(hostport.encode("idna").decode() if not hostport.isascii() else hostport)
+    except (HandshakeError, UnicodeError):
+        raise ConfigurationError(f"the URL has no valid host: {url!r}") from None
+    resource = parts.path or "/"
+    if parts.query:
+        resource += "?" + parts.query
+    resource = "".join(char if char.isascii() else _percent(char) for char in resource)
+    authorization = None
+    if at:
+        name, _, password = user.partition(":")
+        token = f"{unquote(name)}:{unquote(password)}".encode()
+        authorization = "Basic " + base64.b64encode(token).decode()
+    default = _PORTS[parts.scheme]
+    return Target(
+        secure=parts.scheme == "wss",
+        host=host.strip("[]"),
+        port=default if port is None else port,
+        authority=host if port in (None, default) else f"{host}:{port}",
+        resource=resource,
+        authorization=authorization,
+    )
+
+
+def _percent(char: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in char.encode())
+
+
+class ClientHandshake:
+    """One opening handshake: writes the request, reads and judges the answer.
+
+    Args:
+        url: of the server.
+        protocols: the subprotocols to offer, in order of preference.
+    """
+
+    __slots__ = ("_body_wanted", "_protocols", "_reader", "_rest", "key", "protocol", "response", "target")
+
+    def __init__(self, url: str, protocols: Sequence[str]) -> None:
+        self.target = parse_url(url)
+        self.key = base64.b64encode(secrets.token_bytes(16)).decode()
+        self.protocol: str | None = None
+        self.response: Response | None = None
+        self._protocols = protocols
+        self._reader = HeadReader()
+
+    def request(self, headers: Sequence[tuple[str, str]]) -> bytes:
+        """Return the request's bytes; ``headers`` may replace Host, Origin and Authorization."""
+        own = [
+            ("Host", self.target.authority),
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Key", self.key),
+            ("Sec-WebSocket-Version", HYBI_13.number),
+        ]
+        if self._protocols:
+            own.append(("Sec-WebSocket-Protocol", ", ".join(self._protocols)))
+        if self.target.authorization:
+            own.append(("Authorization", self.target.authorization))
+        given = {name.lower() for name, _ in headers}
+        fields = [field for field in own if field[0].lower() not in given]
+        return serialize_head(f"GET {self.target.resource} HTTP/1.1", [*fields, *headers])
+
+    def feed(self, data: bytes) -> bytes | None:
+        """Take bytes of the answer; return those behind its head once it is complete and right, else None.
+
+        Raises:
+            HandshakeError: the answer is wrong; the message names the header.
+        """
+        done = self._reader.feed(data)
+        if done is None:
+            return None
+        head, rest = done
+        self.response = response = parse_response(head)
+        try:
+            self._judge(response)
+        except HandshakeError as error:
+            error.headers = response.headers
+            error.body = rest[:MAX_BODY]
+            raise
+        return rest
+
+    def _judge(self, response: Response) -> None:
+        """Apply the checks of RFC 6455 §4.1, in its order."""
+        headers = response.headers
+        if response.status != 101:
+            raise HandshakeError(
+                f"the server answered {response.status} {response.reason}".rstrip() + ", not 101", response.status
+            )
+
+        def wrong(message: str) -> HandshakeError:
+            return HandshakeError(message, response.status)
+
+        upgrade = headers.get("Upgrade", "")
+        if upgrade.lower() != "websocket":
+            raise wrong(f"the answer's Upgrade header is {upgrade[:80]!r}, not 'websocket'")
+        connection = headers.get("Connection", "")
+        if "upgrade" not in map(str.lower, split_tokens(connection)):
+            raise wrong(f"the answer's Connection header is {connection[:80]!r}, without 'Upgrade'")
+        accepts = headers.get_all("Sec-WebSocket-Accept")
+        if accepts != [accept_key(self.key)]:
+            raise wrong(f"the answer's Sec-WebSocket-Accept header {accepts[:2]!r} does not fit the key that was sent")
+        chosen = headers.get_all("Sec-WebSocket-Protocol")
+        if len(chosen) > 1:
+            raise wrong("the answer has more than one Sec-WebSocket-Protocol header")
+        if chosen:
+            if chosen[0] not in self._protocols:
+                raise wrong(
+                    f"the answer's Sec-WebSocket-Protocol header names {chosen[0][:80]!r}, which was not offered"
+                )
+            self.protocol = chosen[0]
+        extensions = headers.get("Sec-WebSocket-Extensions", "")
+        if extensions.strip():
+            raise wrong(
+                f"the answer's Sec-WebSocket-Extensions header names {extensions[:80]!r}, which was not offered"
+            )

@@ -1,0 +1,38 @@
+from wsdriver.framing.hybi cimport FrameDecoder, append_frame
+
+
+cdef class Driver:
+    cdef object __weakref__
+    cdef object _callbacks
+    cdef object _client
+    cdef FrameDecoder _decoder
+    cdef Py_ssize_t _delivered
+    cdef bint _delivering
+    cdef bytearray _early
+    cdef object _emitter
+    cdef object _environ
+    cdef object _extra
+    cdef object _fault
+    cdef object _late_pong
+    cdef bint _masks
+    cdef object _options
+    cdef object _queue
+    cdef object _reader
+    cdef object _request
+    cdef object _socket
+    cdef bint _started
+    cdef object _version
+    cdef bint _wanted
+    cdef public object base_environ
+    cdef readonly object close_received
+    cdef readonly object close_sent
+    cdef readonly list inbox
+    cdef public object observer
+    cdef readonly bytearray outbox
+    cdef readonly object protocol
+    cdef readonly int ready_state
+
+    cpdef feed(self, data, Py_ssize_t start, Py_ssize_t end)
+    cpdef _scan(self)
+    cpdef list take_inbox(self, list empty)
+    cpdef bint send_data(self, int opcode, object message) except -1

@@ -1,0 +1,690 @@
+# cython: language_level=3, annotation_typing=False, binding=True
+"""The protocol driver: bytes in, events out, bytes out; no I/O.
+
+::
+
+                       parse(bytes)                      text() binary() ping() pong() close()
+                            |                                           |
+      +---------------------v-------------------------------------------v------------------+
+      | Driver                                                                             |
+      |   connecting: the opening handshake (server.py, client.py; heads by http.py)       |
+      |   open:       FrameDecoder (framing/hybi) --> messages        append_frame --+     |
+      |               control frames: pong, close handshake --------------------->---+     |
+      |   _fail: the one place where a peer's fault ends the connection              |     |
+      +---------------------|--------------------------------------------------------|-----+
+                            v                                                        v
+              events to listeners (or a queue)                           socket.write(bytes)
+
+Two ways to be driven. Through listeners, as in websocket-driver: events are emitted while ``parse`` runs, and each
+call writes to ``socket.write``. Or by an *observer*, as the green layer does: messages stay in ``inbox``, outgoing
+bytes in ``outbox``, and the observer takes both when it likes; only rare events are told to it. The second way costs
+no call per message.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wsdriver.codes import is_valid_close_code
+from wsdriver.driver.client import ClientHandshake, Target
+from wsdriver.driver.options import DriverOptions
+from wsdriver.driver.roles import Socket
+from wsdriver.driver.server import accept_request, check_request, refuse_request, select_protocol
+from wsdriver.driver.versions import HYBI_13, Version
+from wsdriver.environ import Environ, build_environ, headers_of, url_of
+from wsdriver.events import (
+    CloseEvent,
+    ConnectEvent,
+    Emitter,
+    L,
+    Listener,
+    MessageEvent,
+    OpenEvent,
+    PingEvent,
+    PongEvent,
+)
+from wsdriver.exceptions import HandshakeError, InvalidPayload, ProtocolError
+from wsdriver.framing.hybi import BytesLike, FrameDecoder, Item, append_frame
+from wsdriver.framing.masking import masking_key
+from wsdriver.framing.opcodes import BINARY, CLOSE, PING, PONG, TEXT, MaskPlace
+from wsdriver.http import Headers, HeadReader, Request, check_header, parse_request
+from wsdriver.options import make_options
+
+__all__ = ["Driver", "close_payload"]
+
+CONNECTING = 0
+OPEN = 1
+CLOSING = 2
+CLOSED = 3
+STATES = ("connecting", "open", "closing", "closed")
+
+#: Pings whose callback waits for a pong; over it the oldest are forgotten.
+MAX_PINGS = 1000
+
+#: Bytes that may come in before the handshake is answered.
+MAX_EARLY = 1024 * 1024
+
+
+def close_payload(code: int | None, reason: str) -> bytes:
+    """Return the body of a close frame; the reason is cut between characters where it is too long (RFC 6455 §5.5.1)."""
+    if code is None:
+        return b""
+    return code.to_bytes(2, "big") + reason.encode()[:123].decode("utf-8", "ignore").encode()
+
+
+class Driver:
+    """One endpoint of one WebSocket connection. Made by :meth:`client`, :meth:`server` or :meth:`wsgi`.
+
+    Attributes:
+        environ: on a server, the request as a WSGI environ (PEP 3333).
+        method, path: on a server, of the request.
+        headers: of the request on a server, of the response on a client.
+        status: on a client, the status of the response.
+        body: on a server, the bytes behind the head of a request that was no WebSocket request, so far.
+        version: the protocol version's name, ``'hybi-13'``.
+        protocol: the subprotocol that was agreed, or None.
+        ready_state: 0 connecting, 1 open, 2 closing, 3 closed.
+        state: the same in words: ``'connecting'``, ``'open'``, ``'closing'`` or ``'closed'``.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_callbacks",
+        "_client",
+        "_decoder",
+        "_delivered",
+        "_delivering",
+        "_early",
+        "_emitter",
+        "_environ",
+        "_extra",
+        "_fault",
+        "_late_pong",
+        "_masks",
+        "_options",
+        "_queue",
+        "_reader",
+        "_request",
+        "_socket",
+        "_started",
+        "_version",
+        "_wanted",
+        "base_environ",
+        "close_received",
+        "close_sent",
+        "inbox",
+        "observer",
+        "outbox",
+        "protocol",
+        "ready_state",
+    )
+
+    def __init__(self, socket: Any, options: DriverOptions, client: ClientHandshake | None, reads_head: bool) -> None:
+        self._socket = socket
+        self._options = options
+        self._client = client
+        self._masks = client is not None
+        self.ready_state = CONNECTING
+        self._version: Version = HYBI_13
+        self._decoder: FrameDecoder = None  # type: ignore[assignment]  # until open
+        self._emitter: Emitter | None = None
+        self._reader: HeadReader | None = HeadReader() if reads_head else None
+        self._request: Request | None = None
+        self._environ: Environ | None = None if client is not None or reads_head else socket.environ
+        self.base_environ: Environ = {}
+        self._early: bytearray | None = None
+        self._extra: list[tuple[str, str]] | None = None
+        self._queue: list[tuple[str, tuple[Any, ...]]] | None = None
+        self._callbacks: dict[bytes, list[Any]] | None = None
+        self._started = False
+        self._wanted = False
+        self._fault: ProtocolError | None = None
+        self._delivering = False
+        self._delivered = 0
+        self._late_pong: bytes | None = None
+        self.close_received: tuple[int, str] | None = None
+        self.close_sent: tuple[int, str] | None = None
+        self.inbox: list[Item] = []
+        self.outbox = bytearray()
+        self.observer: Any = None
+        self.protocol: str | None = None
+
+    # --- construction -----------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def client(socket: Socket, **options: Any) -> Driver:
+        """Make a client's driver for ``socket.url``; ``start()`` sends the request.
+
+        Raises:
+            ConfigurationError: the URL or an option is wrong.
+        """
+        return Driver.for_client(socket, make_options(DriverOptions, options))
+
+    @staticmethod
+    def for_client(socket: Any, options: DriverOptions) -> Driver:
+        """Make a client's driver from options that are checked already."""
+        return Driver(socket, options, ClientHandshake(socket.url, options.protocols), False)
+
+    @property
+    def target(self) -> Target:
+        """Where the URL leads. Clients only."""
+        assert self._client is not None
+        return self._client.target
+
+    @staticmethod
+    def server(socket: Any, **options: Any) -> Driver:
+        """Make a server's driver that reads the HTTP request itself: ``connect`` fires when its head is complete.
+
+        Raises:
+            ConfigurationError: an option is wrong.
+        """
+        return Driver(socket, make_options(DriverOptions, options), None, True)
+
+    @staticmethod
+    def wsgi(socket: Any, **options: Any) -> Driver:
+        """Make a server's driver for a request that a WSGI server has read: ``socket.environ``.
+
+        Raises:
+            ConfigurationError: an option is wrong.
+        """
+        return Driver(socket, make_options(DriverOptions, options), None, False)
+
+    # --- listeners --------------------------------------------------------------------------------------------------
+
+    def on(self, event: str, callback: L | None = None) -> Any:
+        """Call ``callback(event)`` at each ``connect open message ping pong error close``; also a decorator."""
+        if self._emitter is None:
+            self._emitter = Emitter()
+        return self._emitter.on(event, callback)
+
+    def off(self, event: str, callback: Listener | None = None) -> None:
+        """Remove a listener, or all of that event."""
+        if self._emitter is not None:
+            self._emitter.off(event, callback)
+
+    def _emit(self, name: str, event: object) -> None:
+        if self.observer is not None:
+            self.observer.driver_event(name, event)
+        if self._emitter is not None:
+            self._emitter.emit(name, event)
+
+    # --- what is known ----------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        return STATES[self.ready_state]
+
+    @property
+    def version(self) -> str | None:
+        if self._client is None and self._decoder is None:
+            return None
+        return self._version.name
+
+    @property
+    def pingable(self) -> bool:
+        """Whether the agreed version has pings."""
+        return self._version.pingable
+
+    @property
+    def supports_close_codes(self) -> bool:
+        """Whether the agreed version's close frames carry a code."""
+        return self._version.supports_close_codes
+
+    @property
+    def environ(self) -> Environ | None:
+        if self._environ is None and self._request is not None:
+            # Built when somebody asks: most handlers never do, and it is larger than the rest of an idle connection.
+            self._environ = build_environ(self._request, bytes(self._early or b""), self.base_environ)
+        return self._environ
+
+    @property
+    def url(self) -> str | None:
+        """The URL of the connection."""
+        if self._client is not None:
+            return str(self._socket.url)
+        environ = self.environ
+        return None if environ is None else url_of(environ)
+
+    @property
+    def connected(self) -> bool:
+        """On a server, whether the request's head is complete."""
+        return self._request is not None or self._environ is not None
+
+    @property
+    def method(self) -> str | None:
+        environ = self.environ
+        return None if environ is None else environ.get("REQUEST_METHOD")
+
+    @property
+    def path(self) -> str | None:
+        """The path as a WSGI server gives it: unquoted, without the query."""
+        environ = self.environ
+        return None if environ is None else environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+
+    @property
+    def headers(self) -> Headers | None:
+        if self._client is not None:
+            return None if self._client.response is None else self._client.response.headers
+        if self._request is not None:
+            return self._request.headers
+        return None if self._environ is None else headers_of(self._environ)
+
+    @property
+    def status(self) -> int | None:
+        if self._client is None or self._client.response is None:
+            return None
+        return self._client.response.status
+
+    @property
+    def body(self) -> bytes:
+        return bytes(self._early or b"")
+
+    # --- the opening handshake --------------------------------------------------------------------------------------
+
+    def set_header(self, name: str, value: str) -> bool:
+        """Add a header to our half of the opening handshake; False once that has been sent.
+
+        Raises:
+            ConfigurationError: the header could not be sent as given.
+        """
+        if self.ready_state != CONNECTING or self._started:
+            return False
+        check_header(name, value)
+        if self._extra is None:
+            self._extra = []
+        self._extra.append((name, value))
+        return True
+
+    def start(self) -> bool:
+        """Begin: a client sends its request; a server answers the request, or will as soon as it has read it.
+
+        Returns:
+            False where it has begun already, or the request was refused.
+        """
+        if self.ready_state != CONNECTING or self._started:
+            return False
+        headers = [*self._options.headers, *(self._extra or ())]
+        if self._client is not None:
+            self._started = True
+            self.outbox += self._client.request(headers)
+            self._write()
+            return True
+        if not self.connected:
+            first, self._wanted = not self._wanted, True  # goes on when the head is complete
+            return first
+        return self._accept(headers)
+
+    def _accept(self, headers: list[tuple[str, str]]) -> bool:
+        environ = self.environ
+        assert environ is not None
+        self._started = True
+        try:
+            self._version = check_request(environ)
+        except HandshakeError as error:
+            self._refuse(error)
+            return False
+        self.protocol = select_protocol(environ, self._options.protocols)
+        self.outbox += accept_request(environ, self.protocol, headers)
+        self._open()
+        return True
+
+    def refuse(self, error: HandshakeError) -> None:
+        """Answer the request with the error's status and sentence instead of a handshake, and end.
+
+        Only while connecting, on a server.
+        """
+        if self.ready_state == CONNECTING:
+            self._refuse(error)
+
+    def _refuse(self, error: HandshakeError) -> None:
+        """End before the beginning; a client has nothing to say then."""
+        if self._client is None:
+            self.outbox += refuse_request(error)
+        self.ready_state = CLOSED
+        self._write()
+        try:
+            self._emit("error", error)
+        finally:
+            self._finish(CloseEvent(1002, str(error)))
+
+    def _open(self) -> None:
+        options = self._options
+        mask = MaskPlace.NOWHERE if self._masks else MaskPlace.PAYLOAD
+        self._decoder = FrameDecoder(mask, options.max_length, options.max_fragments)
+        self.ready_state = OPEN
+        queue, self._queue = self._queue, None
+        for name, arguments in queue or ():
+            getattr(self, name)(*arguments)
+        self._write()
+        self._emit("open", OpenEvent())
+        self.feed(b"", 0, 0)  # what came early
+
+    def _connect(self, data: bytes) -> None:
+        """Read on in the opening handshake."""
+        try:
+            event = self._read_handshake(data)
+        except HandshakeError as error:
+            self._refuse(error)
+            return
+        if event == "open":
+            self._open()
+        elif event == "connect":
+            self._emit("connect", ConnectEvent())
+        if self._wanted and self.connected:
+            self._wanted = False
+            self.start()
+
+    def _read_handshake(self, data: bytes) -> str | None:
+        """Return the event that the data completes, if any; what is behind the head is kept."""
+        if self._client is not None:
+            if not self._started:
+                raise HandshakeError("the server spoke before it was asked", 0)
+            rest = self._client.feed(data)
+            if rest is None:
+                return None
+            self.protocol = self._client.protocol
+            self._keep_early(rest)
+            return "open"
+        if self._reader is not None:
+            done = self._reader.feed(data)
+            if done is None:
+                return None
+            self._reader = None
+            self._request = parse_request(done[0])
+            self._keep_early(done[1])
+            return "connect"
+        self._keep_early(data)
+        return None
+
+    def _keep_early(self, data: bytes) -> None:
+        if data:
+            if self._early is None:
+                self._early = bytearray()
+            if len(self._early) + len(data) > MAX_EARLY:
+                raise HandshakeError(f"more than {MAX_EARLY} bytes came before the handshake was answered")
+            self._early += data
+
+    # --- bytes in ---------------------------------------------------------------------------------------------------
+
+    def parse(self, data: bytes | bytearray | memoryview) -> None:
+        """Take bytes from the peer, any number. Nothing that the peer sends raises here.
+
+        What a listener raises comes out; the bytes behind it are kept, and handled at the next call.
+        """
+        self.feed(data, 0, len(data))
+
+    def eof(self) -> None:
+        """Take note that no more bytes will come. Without a closing handshake before, that is a loss: 1006."""
+        if self.ready_state == CLOSED:
+            return
+        connecting, self.ready_state = self.ready_state == CONNECTING, CLOSED
+        try:
+            if connecting and self._client is not None:
+                self._emit("error", HandshakeError("the server ended the connection before it had answered", 0))
+        finally:
+            self._finish(CloseEvent(1006, "", False))
+
+    def feed(self, data: BytesLike, start: int, end: int) -> None:
+        """Take ``data[start:end]`` from the peer: :meth:`parse` without a slice."""
+        if self.ready_state == CONNECTING:
+            self._connect(bytes(memoryview(data)[start:end]))
+            return
+        if self.ready_state != CLOSED and self._fault is None:
+            try:
+                if self._early is not None:
+                    early, self._early = self._early, None
+                    self._decoder.feed(early, 0, len(early), self.inbox)
+                self._decoder.feed(data, start, end, self.inbox)
+            except ProtocolError as fault:
+                # Not raised: the messages before it come first.
+                self._fault = fault
+        if self.observer is not None:
+            self._scan()
+        elif not self._delivering:
+            self._deliver()
+
+    def _scan(self) -> None:
+        """Handle the control frames among the new items; leave the messages, and the controls as marks, in the inbox."""
+        inbox = self.inbox
+        index = self._delivered
+        length = len(inbox)
+        while index < length:
+            item = inbox[index]
+            if type(item) is tuple:
+                self._control(item[0], item[1])
+            index += 1
+        self._delivered = length
+        if self._fault is not None:
+            self._fail(self._fault)
+
+    def take_inbox(self, empty: list[Item]) -> list[Item]:
+        """Return what the inbox holds; the empty list given becomes the new one. For observers."""
+        full = self.inbox
+        self.inbox = empty
+        self._delivered = 0
+        return full
+
+    def _deliver(self) -> None:
+        """Emit the items one by one. Each is done with before a listener runs: it may raise, send, close or parse."""
+        self._delivering = True
+        try:
+            while self._delivered < len(self.inbox):
+                item = self.inbox[self._delivered]
+                self._delivered += 1
+                if type(item) is tuple:
+                    self._control(item[0], item[1])
+                    if item[0] == PING:
+                        self._emit("ping", PingEvent(item[1]))
+                else:
+                    self._emit("message", MessageEvent(item))
+        finally:
+            self._delivering = False
+            if self._delivered == len(self.inbox):
+                self.inbox.clear()
+                self._delivered = 0
+        if self._fault is not None:
+            self._fail(self._fault)
+
+    # --- control frames (RFC 6455 §5.5) -----------------------------------------------------------------------------
+
+    def _control(self, opcode: int, payload: bytes) -> None:
+        if opcode == PING:
+            if self.ready_state == OPEN:
+                if self.observer is not None and self.observer.is_blocked():
+                    # A peer that pings and does not read gets the latest pong only (§5.5.3).
+                    self._late_pong = payload
+                else:
+                    self._append(PONG, payload)
+                    self._write()
+        elif opcode == PONG:
+            callbacks = self._callbacks
+            if callbacks is not None:
+                # A pong answers its ping and all before it (§5.5.3).
+                if payload in callbacks:
+                    for data in list(callbacks):
+                        waiting = callbacks.pop(data)
+                        if data == payload:
+                            for callback in waiting:
+                                callback()
+                            break
+            if self.observer is None:
+                self._emit("pong", PongEvent(payload))
+        elif opcode == CLOSE:
+            self._received_close(payload)
+
+    def write_late_pong(self) -> None:
+        """Write the pong that waited for a slow peer. For observers, when the outbox is empty again."""
+        payload, self._late_pong = self._late_pong, None
+        if payload is not None and self.ready_state == OPEN:
+            self._append(PONG, payload)
+
+    def _received_close(self, payload: bytes) -> None:
+        if len(payload) == 1:
+            self._fail(ProtocolError("a close frame has a body of one byte"))
+            return
+        code, reason = 1005, ""
+        if payload:
+            code = int.from_bytes(payload[:2], "big")
+            if not is_valid_close_code(code):
+                self._fail(ProtocolError(f"a close frame has the invalid code {code}"))
+                return
+            try:
+                reason = payload[2:].decode()
+            except UnicodeDecodeError:
+                self._fail(InvalidPayload("the reason of a close frame is not valid UTF-8"))
+                return
+        self.close_received = (code, reason)
+        if self.ready_state == OPEN:
+            self._append(CLOSE, payload)
+            self.close_sent = (code, reason)
+        self.ready_state = CLOSED
+        self._write()
+        self._finish(CloseEvent(code, reason, True))
+
+    def _fail(self, fault: ProtocolError) -> None:
+        """Fail the connection (RFC 6455 §7.1.7): the one place where a peer's fault ends it."""
+        self._fault = None
+        if self.ready_state == CLOSED:
+            return
+        if self.ready_state == OPEN:
+            self._append(CLOSE, close_payload(fault.code, str(fault)))
+            self.close_sent = (fault.code, str(fault))
+        self.ready_state = CLOSED
+        self._write()
+        try:
+            self._emit("error", fault)
+        finally:
+            self._finish(CloseEvent(fault.code, str(fault), False))
+
+    def _finish(self, event: CloseEvent) -> None:
+        self._callbacks = None
+        self._queue = None
+        self._early = None
+        self._emit("close", event)
+
+    # --- messages out -----------------------------------------------------------------------------------------------
+
+    def text(self, message: str) -> bool:
+        """Send a text message. True when it was sent or queued, False when the connection takes no more.
+
+        Raises:
+            TypeError: it is no str.
+            UnicodeEncodeError: it has a lone surrogate, which UTF-8 cannot carry.
+        """
+        if not isinstance(message, str):
+            raise TypeError(f"text() takes a str, not {type(message).__name__}")
+        return self._message("text", TEXT, message)
+
+    def binary(self, message: bytes | bytearray | memoryview) -> bool:
+        """Send a binary message. True when it was sent or queued, False when the connection takes no more.
+
+        Raises:
+            TypeError: it is not bytes-like.
+        """
+        if isinstance(message, str):
+            raise TypeError("binary() takes bytes, not str")
+        return self._message("binary", BINARY, message)
+
+    def _message(self, name: str, opcode: int, message: Any) -> bool:
+        if self.ready_state == OPEN:
+            self._append(opcode, message)
+            self._write()
+            return True
+        if self.ready_state == CONNECTING:
+            self._keep(name, message.encode().decode() if opcode == TEXT else bytes(memoryview(message)))
+            return True
+        return False
+
+    def send_data(self, opcode: int, message: str | BytesLike) -> bool:
+        """Put a data frame into the outbox, where the state allows. For observers: it writes nothing."""
+        if self.ready_state != OPEN:
+            return False
+        append_frame(self.outbox, 0x80 | opcode, message, masking_key() if self._masks else None)
+        return True
+
+    def _append(self, opcode: int, payload: Any) -> None:
+        append_frame(self.outbox, 0x80 | opcode, payload, masking_key() if self._masks else None)
+
+    def _keep(self, name: str, *arguments: Any) -> None:
+        if self._queue is None:
+            self._queue = []
+        self._queue.append((name, arguments))
+
+    def ping(self, data: str | bytes = b"", callback: Any = None) -> bool:
+        """Send a ping; ``callback()`` is called when the pong with the same payload comes.
+
+        Raises:
+            ValueError: the payload is over 125 bytes (RFC 6455 §5.5).
+        """
+        payload = _control_payload("ping", data)
+        if self.ready_state > OPEN or not self._version.pingable:
+            return False
+        if callback is not None:
+            if self._callbacks is None:
+                self._callbacks = {}
+            if len(self._callbacks) >= MAX_PINGS:
+                del self._callbacks[next(iter(self._callbacks))]
+            self._callbacks.setdefault(payload, []).append(callback)
+        if self.ready_state == CONNECTING:
+            self._keep("ping", payload)
+        else:
+            self._append(PING, payload)
+            self._write()
+        return True
+
+    def pong(self, data: str | bytes = b"") -> bool:
+        """Send a pong that nobody asked for (RFC 6455 §5.5.3).
+
+        Raises:
+            ValueError: the payload is over 125 bytes.
+        """
+        payload = _control_payload("pong", data)
+        if self.ready_state > OPEN or not self._version.pingable:
+            return False
+        if self.ready_state == CONNECTING:
+            self._keep("pong", payload)
+        else:
+            self._append(PONG, payload)
+            self._write()
+        return True
+
+    def close(self, code: int | None = 1000, reason: str = "") -> bool:
+        """Begin the closing handshake. False where it has begun already.
+
+        Args:
+            code: what may stand in a close frame, or None for a frame without a code.
+            reason: cut to 123 bytes of UTF-8.
+
+        Raises:
+            ValueError: the code may not stand in a close frame.
+            TypeError: the reason is no str.
+        """
+        if code is not None and (isinstance(code, bool) or not isinstance(code, int) or not is_valid_close_code(code)):
+            raise ValueError(f"{code!r} may not stand in a close frame (RFC 6455 §7.4)")
+        if not isinstance(reason, str):
+            raise TypeError(f"the reason must be a str, not {type(reason).__name__}")
+        if self.ready_state == CONNECTING:
+            self.ready_state = CLOSED
+            self._finish(CloseEvent(1005 if code is None else code, reason, False))
+            return True
+        if self.ready_state != OPEN:
+            return False
+        self._append(CLOSE, close_payload(code, reason))
+        self.close_sent = (1005 if code is None else code, reason)
+        self.ready_state = CLOSING
+        self._write()
+        return True
+
+    def _write(self) -> None:
+        """Hand the outbox to the socket; an observer takes it by itself."""
+        if self.observer is None and self.outbox:
+            data = bytes(self.outbox)
+            self.outbox.clear()
+            self._socket.write(data)
+
+
+def _control_payload(name: str, data: str | bytes) -> bytes:
+    payload = data.encode() if isinstance(data, str) else bytes(memoryview(data))
+    if len(payload) > 125:
+        raise ValueError(f"a {name} carries at most 125 bytes, not {len(payload)}")
+    return payload

@@ -1,0 +1,47 @@
+"""The options of a driver."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from wsdriver.exceptions import ConfigurationError
+from wsdriver.http import check_header
+from wsdriver.options import DEFAULT_MAX_LENGTH, check_int, check_tokens
+
+__all__ = ["MAX_FRAGMENTS", "DriverOptions"]
+
+#: A message's fragments: far more than any real peer sends, far fewer than hurt.
+MAX_FRAGMENTS = 131072
+
+
+@dataclass(frozen=True)
+class DriverOptions:
+    """The options of a driver.
+
+    Attributes:
+        max_length: bytes of a message, 0 for no limit.
+        max_fragments: frames of a message.
+        protocols: subprotocols, in order of preference.
+        headers: extra headers of our half of the opening handshake.
+    """
+
+    max_length: int = DEFAULT_MAX_LENGTH
+    max_fragments: int = MAX_FRAGMENTS
+    protocols: Any = ()
+    headers: Any = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_int("max_length", self.max_length, 0)
+        check_int("max_fragments", self.max_fragments, 1, 2**31)
+        object.__setattr__(self, "protocols", check_tokens("protocols", self.protocols))
+        try:
+            pairs = tuple(self.headers.items() if isinstance(self.headers, Mapping) else self.headers)
+            for name, value in pairs:
+                check_header(name, value)
+        except (TypeError, ValueError) as error:
+            if isinstance(error, ConfigurationError):
+                raise
+            raise ConfigurationError(f"headers must be a mapping of names to values, not {self.headers!r}") from None
+        object.__setattr__(self, "headers", pairs)

@@ -1,0 +1,109 @@
+"""The server's side of the opening handshake (RFC 6455 §4.2)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Sequence
+
+from wsdriver.driver.versions import VERSIONS, Version
+from wsdriver.environ import Environ, is_websocket
+from wsdriver.exceptions import HandshakeError
+from wsdriver.http import parse_host, serialize_head, split_tokens
+
+__all__ = ["accept_key", "accept_request", "check_request", "refuse_request", "select_protocol"]
+
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+def accept_key(key: str) -> str:
+    """Return the Sec-WebSocket-Accept that answers a Sec-WebSocket-Key (RFC 6455 §4.2.2)."""
+    return base64.b64encode(hashlib.sha1(key.encode("latin-1") + GUID, usedforsecurity=False).digest()).decode()
+
+
+def check_request(environ: Environ) -> Version:
+    """Return the version that a request asks for.
+
+    Raises:
+        HandshakeError: it is not a right WebSocket request; ``.status`` and ``.headers`` are the answer.
+    """
+    if not is_websocket(environ):
+        raise HandshakeError(
+            "this address takes WebSocket requests only: GET with 'Connection: Upgrade' and 'Upgrade: websocket'"
+        )
+    if environ.get("SERVER_PROTOCOL", "HTTP/1.1") == "HTTP/1.0":
+        raise HandshakeError("a WebSocket request needs HTTP/1.1")
+    # What follows the head is frames: a body in between would be read as such (request smuggling).
+    if environ.get("CONTENT_LENGTH") not in (None, "", "0") or environ.get("HTTP_TRANSFER_ENCODING"):
+        raise HandshakeError("a WebSocket request cannot have a body")
+    host = environ.get("HTTP_HOST")
+    if not host:
+        raise HandshakeError("the Host header is missing")
+    parse_host(host)
+    number = environ.get("HTTP_SEC_WEBSOCKET_VERSION")
+    key = environ.get("HTTP_SEC_WEBSOCKET_KEY")
+    if number is None:
+        raise HandshakeError("the Sec-WebSocket-Version header is missing", 426, {"Sec-WebSocket-Version": "13"})
+    version = VERSIONS.get(number.strip())
+    if version is None:
+        raise HandshakeError(
+            f"WebSocket version {number[:20]!r} is not supported", 426, {"Sec-WebSocket-Version": "13"}
+        )
+    if key is None:
+        raise HandshakeError("the Sec-WebSocket-Key header is missing")
+    try:
+        right = len(base64.b64decode(key.strip().encode("ascii"), validate=True)) == 16
+    except (binascii.Error, UnicodeEncodeError):
+        right = False
+    if not right:
+        raise HandshakeError("the Sec-WebSocket-Key header is not 16 bytes in base64")
+    return version
+
+
+def select_protocol(environ: Environ, supported: Sequence[str]) -> str | None:
+    """Return the first subprotocol in the client's order of preference that we support, or None (RFC 6455 §4.2.2)."""
+    for name in split_tokens(environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "")):
+        if name in supported:
+            return name
+    return None
+
+
+def accept_request(environ: Environ, protocol: str | None, headers: Sequence[tuple[str, str]]) -> bytes:
+    """Return the 101 response to a request that has been checked."""
+    fields = [
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Accept", accept_key(environ["HTTP_SEC_WEBSOCKET_KEY"].strip())),
+    ]
+    if protocol is not None:
+        fields.append(("Sec-WebSocket-Protocol", protocol))
+    fields.extend(headers)
+    return serialize_head("HTTP/1.1 101 Switching Protocols", fields)
+
+
+_REASONS = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    408: "Request Timeout",
+    426: "Upgrade Required",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+
+
+def refuse_request(error: HandshakeError) -> bytes:
+    """Return the whole response to a request that failed: a plain sentence, and the end of the connection."""
+    body = f"{error}\n".encode()
+    fields = [
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Length", str(len(body))),
+        ("Connection", "close"),
+        *error.headers.items(),
+    ]
+    if error.status == 426:
+        fields.append(("Upgrade", "websocket"))
+    return serialize_head(f"HTTP/1.1 {error.status} {_REASONS.get(error.status, 'Error')}", fields) + body

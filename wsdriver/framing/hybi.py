@@ -1,0 +1,313 @@
+"""Bytes to messages and back (RFC 6455 §5): no connection state beyond the message that is being read.
+
+This is the plain twin of ``hybi.pyx``, which is built where there is a compiler and then loaded instead: the same
+names, results and errors; a differential test feeds both.
+
+::
+
+     0                   1                   2                   3
+     0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+    +-+-+-+-+-------+-+-------------+-------------------------------+
+    |F|R|R|R| opcode|M| Payload len |    Extended payload length    |
+    |I|S|S|S|  (4)  |A|     (7)     |            (16/64)            |
+    |N|V|V|V|       |S|             |   (if payload len==126/127)   |
+    | |1|2|3|       |K|             |                               |
+    +-+-+-+-+-------+-+-------------+ - - - - - - - - - - - - - - - +
+    |    Extended payload length continued, if payload len == 127   |
+    + - - - - - - - - - - - - - - - +-------------------------------+
+    |                               | Masking-key, if MASK set      |
+    +-------------------------------+-------------------------------+
+    | Masking-key (continued)       |          Payload data         |
+    +-------------------------------- - - - - - - - - - - - - - - - +
+"""
+
+from __future__ import annotations
+
+from codecs import utf_8_decode
+from typing import TypeAlias
+
+from wsdriver.framing.faults import header_fault, too_big, too_many_fragments, utf8_fault
+from wsdriver.framing.opcodes import BINARY, CLOSE, CONTINUATION, OPCODES, TEXT, MaskPlace
+
+__all__ = ["BytesLike", "FrameDecoder", "Item", "append_frame", "apply_mask"]
+
+BytesLike: TypeAlias = "bytes | bytearray | memoryview"
+
+#: What a decoder yields: text, binary, or ``(opcode, payload, reserved bits)`` for control frames and for messages
+#: that an extension has to look at.
+Item: TypeAlias = "str | bytes | tuple[int, bytes, int]"
+
+COMPILED = False
+
+#: For each key byte, the table that bytes.translate needs to XOR with it; 64 KiB, made at the first long payload.
+_tables: list[bytes] = []
+
+
+def apply_mask(data: bytes | bytearray | memoryview, key: bytes, offset: int = 0) -> bytes:
+    """XOR ``data`` with the 4 bytes of ``key``, the first of them with ``key[offset % 4]`` (RFC 6455 §5.3)."""
+    offset &= 3
+    if offset:
+        key = key[offset:] + key[:offset]
+    length = len(data)
+    if length < 1024:
+        number = int.from_bytes(data, "little") ^ int.from_bytes((key * (length // 4 + 1))[:length], "little")
+        return number.to_bytes(length, "little")
+    if not _tables:
+        _tables.extend(bytes(byte ^ k for byte in range(256)) for k in range(256))
+    result = bytearray(data)
+    for i in range(4):
+        result[i::4] = result[i::4].translate(_tables[key[i]])
+    return bytes(result)
+
+
+def append_frame(out: bytearray, first: int, payload: str | BytesLike, key: bytes | None) -> int:
+    """Append one frame to ``out``, whole, or nothing at all.
+
+    Args:
+        out: the bytes that wait to be written.
+        first: the frame's first byte: FIN, reserved bits, opcode.
+        payload: a str goes out as UTF-8.
+        key: 4 bytes to mask with, or None.
+
+    Returns:
+        the payload's size in bytes.
+
+    Raises:
+        UnicodeEncodeError: a str with a lone surrogate.
+        TypeError: neither str nor bytes-like.
+    """
+    data = (
+        payload.encode()
+        if isinstance(payload, str)
+        else payload
+        if type(payload) is bytes
+        else bytes(memoryview(payload))
+    )
+    length = len(data)
+    mask_bit = 0 if key is None else 0x80
+    if length < 126:
+        head = bytes((first, mask_bit | length))
+    elif length < 65536:
+        head = bytes((first, mask_bit | 126)) + length.to_bytes(2, "big")
+    else:
+        head = bytes((first, mask_bit | 127)) + length.to_bytes(8, "big")
+    if key is None:
+        out += head
+        out += data
+    else:
+        data = apply_mask(data, key)
+        out += head + key
+        out += data
+    return length
+
+
+class FrameDecoder:
+    """Turns the bytes of frames into messages.
+
+    Args:
+        mask: whether frames come masked.
+        max_length: bytes that a message may have, on the wire, over all its fragments; 0 for no limit.
+        max_fragments: frames that a message may have.
+        reserved: the reserved bits of the first byte (0x40, 0x20, 0x10) that an extension owns.
+
+    Attributes:
+        closed: true after a close frame: later bytes are dropped (RFC 6455 §5.5.1).
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_fin",
+        "_fragments",
+        "_key",
+        "_left",
+        "_mask",
+        "_message",
+        "_offset",
+        "_opcode",
+        "_rsv",
+        "_tail",
+        "closed",
+        "max_fragments",
+        "max_length",
+        "reserved",
+    )
+
+    def __init__(self, mask: int, max_length: int, max_fragments: int, reserved: int = 0) -> None:
+        self._mask = mask == MaskPlace.PAYLOAD
+        self.max_length = max_length
+        self.max_fragments = max_fragments
+        self.reserved = reserved
+        self.closed = False
+        self._buffer = bytearray()  # a header, or a control frame, of which more has to come
+        self._message: bytearray | None = None  # of the unfinished data message
+        self._opcode = 0  # ... what it is
+        self._rsv = 0
+        self._fragments = 0
+        self._tail = b""  # ... the bytes of the character that it breaks off in
+        self._left = 0  # bytes still missing of the data frame that is being read
+        self._fin = False  # ... and whether it is the last
+        self._key = b""
+        self._offset = 0
+
+    def feed(self, data: BytesLike, start: int, end: int, out: list[Item]) -> None:
+        """Read ``data[start:end]`` and append what is complete to ``out``.
+
+        Raises:
+            ProtocolError: the peer broke the protocol; what came before is in ``out``. Feed no more then.
+        """
+        if self.closed:
+            return
+        view: bytes | bytearray | memoryview
+        view = data if isinstance(data, (bytes, bytearray)) else memoryview(data).cast("B")
+        if self._buffer:
+            view = self._buffer + view[start:end]
+            start, end = 0, len(view)
+            self._buffer = bytearray()
+        masked = self._mask
+        while start < end:
+            if self._left:
+                start = self._payload(view, start, end, out)
+                continue
+            if end - start < 2:
+                break
+            first, second = view[start], view[start + 1]
+            length = second & 0x7F
+            at = start + 2
+            if length == 126:
+                at += 2
+                if at > end:
+                    break
+                length = view[start + 2] << 8 | view[start + 3]
+                if length < 126:
+                    length = -1
+            elif length == 127:
+                at += 8
+                if at > end:
+                    break
+                length = int.from_bytes(view[start + 2 : at], "big")
+                if length < 65536 or length >> 63:
+                    length = -1
+            opcode = OPCODES[first & 15]
+            self._check(first, second, opcode, length)
+            if opcode < CLOSE:
+                size = length + (len(self._message) if self._message is not None else 0)
+                if self.max_length and size > self.max_length:
+                    raise too_big(size, self.max_length)
+            key = b""
+            if masked:
+                if at + 4 > end:
+                    break
+                key = bytes(view[at : at + 4])
+                at += 4
+            if opcode >= CLOSE:
+                if at + length > end:
+                    break
+                payload = bytes(view[at : at + length])
+                start = at + length
+                out.append((opcode, apply_mask(payload, key) if masked else payload, 0))
+                if opcode == CLOSE:
+                    self.closed = True
+                    return
+                continue
+            if first & 0xF0 == 0x80 and opcode != CONTINUATION and at + length <= end:
+                # A whole message in one frame that is all here: the usual case.
+                payload = bytes(view[at : at + length])
+                if masked:
+                    payload = apply_mask(payload, key)
+                if opcode == BINARY:
+                    out.append(payload)
+                else:
+                    try:
+                        out.append(str(payload, "utf-8"))
+                    except UnicodeDecodeError:
+                        raise utf8_fault() from None
+                start = at + length
+                continue
+            if opcode != CONTINUATION:
+                self._message = bytearray()
+                self._opcode = opcode
+                self._rsv = first & 0x70
+                self._fragments = 0
+                self._tail = b""
+            self._fragments += 1
+            if self._fragments > self.max_fragments:
+                raise too_many_fragments(self.max_fragments)
+            self._fin = first >= 0x80
+            self._key = key
+            self._offset = 0
+            self._left = length
+            start = at
+            if not length:
+                self._end_frame(out)
+        if start < end:
+            self._buffer = bytearray(view[start:end])
+
+    def _check(self, first: int, second: int, opcode: int, length: int) -> None:
+        in_message = self._message is not None
+        fin = first >= 0x80
+        if (
+            length < 0
+            or first & 0x70 & ~self.reserved
+            or (second >= 0x80) is not self._mask
+            or (
+                (not fin or first & 0x70 or length > 125)
+                if opcode >= CLOSE
+                else (not in_message or first & 0x70)
+                if opcode == CONTINUATION
+                else in_message
+            )
+            or opcode == 255
+        ):
+            raise header_fault(
+                first=first,
+                second=second,
+                opcode=opcode,
+                fin=fin,
+                reserved=self.reserved,
+                masked=self._mask,
+                in_message=in_message,
+                length=length,
+            )
+
+    def _payload(self, view: bytes | bytearray | memoryview, start: int, end: int, out: list[Item]) -> int:
+        """Read on in the unfinished data frame; return where it, or the data, ends."""
+        assert self._message is not None
+        end = min(end, start + self._left)
+        chunk = view[start:end]
+        if self._mask:
+            chunk = apply_mask(chunk, self._key, self._offset)
+            self._offset = (self._offset + len(chunk)) & 3
+        self._left -= end - start
+        self._message += chunk
+        if self._opcode == TEXT and not self._rsv:
+            self._validate(bytes(chunk))
+        if not self._left:
+            self._end_frame(out)
+        return end
+
+    def _validate(self, chunk: bytes) -> None:
+        """Fail at the first bad byte, not at the end of the message (RFC 6455 §8.1)."""
+        data = self._tail + chunk
+        try:
+            tail = data[utf_8_decode(data, "strict", False)[1] :]
+        except UnicodeDecodeError:
+            raise utf8_fault() from None
+        # Python waits for the third byte of a surrogate before it refuses the second.
+        if len(tail) == 2 and tail[0] == 0xED and tail[1] > 0x9F:
+            raise utf8_fault()
+        self._tail = tail
+
+    def _end_frame(self, out: list[Item]) -> None:
+        if not self._fin:
+            return
+        message = self._message
+        assert message is not None
+        self._message = None
+        if self._rsv:
+            out.append((self._opcode, bytes(message), self._rsv))
+        elif self._opcode == TEXT:
+            if self._tail:
+                raise utf8_fault()
+            out.append(str(message, "utf-8"))
+        else:
+            out.append(bytes(message))

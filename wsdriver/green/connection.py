@@ -1,0 +1,930 @@
+# cython: language_level=3, annotation_typing=False, binding=True
+"""A socket and a driver, joined: the one read pump and the one write path of every WebSocket here.
+
+Reading. A libev watcher on the socket stays started as long as the connection lives. Its callback, in the hub, reads
+once, feeds the driver, answers what the protocol itself answers (pings, the closing handshake), and switches straight
+to the greenlet that waits in ``receive``. No greenlet is spent on reading, and nothing waits for the application: a
+ping is answered, and a lost peer noticed, while the handler sleeps. When the application does not keep up, the watcher
+stops, and TCP tells the peer.
+
+Writing. A frame is appended to one buffer, whole, without a switch in between, so frames of many greenlets never mix
+and no lock is needed; other threads have it done in the hub's thread. The buffer is written at once, unless more input
+waits to be handled: then the answers to all of it go out in one system call. A greenlet waits only when a slow peer
+leaves more than ``write_limit`` bytes in the buffer.
+
+The end. ``_release`` is the only place where the socket is closed, and every waiter is woken there at the latest.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket as stdlib_socket
+from time import monotonic
+from typing import Any
+
+from gevent import get_hub, getcurrent, spawn
+from gevent.hub import Waiter
+
+from wsdriver.codes import is_application_close_code
+from wsdriver.driver.driver import Driver
+from wsdriver.events import CloseEvent, Emitter, L, Listener, MessageEvent, OpenEvent, PingEvent, PongEvent, check_event
+from wsdriver.exceptions import ConnectionClosed, HandshakeError
+from wsdriver.framing.opcodes import BINARY, PING, TEXT
+from wsdriver.green.loop import call_in_hub, scratch_of
+from wsdriver.green.options import ConnectionOptions
+from wsdriver.green.sockio import get_ident, read_into, write_from
+
+__all__ = ["Connection"]
+
+log = logging.getLogger("wsdriver")
+
+READ = 1
+WRITE = 2
+
+CONNECTING = 0
+OPEN = 1
+CLOSING = 2
+CLOSED = 3
+
+#: Reads in one go where one read returns one TLS record; then others have their turn.
+MAX_ROUNDS = 16
+
+
+class Connection:
+    """The part of a WebSocket that moves messages: receive, send, ping, close, heartbeat, listeners.
+
+    Subclasses say how the opening handshake goes: :meth:`accept`.
+
+    Attributes:
+        close_code, close_reason: how it ended, as RFC 6455 §7.1.5 has it; None before the end.
+        was_clean: whether close frames went both ways.
+        close_error: what ended it where that was an error, else None.
+        latency: seconds that the last ping of the heartbeat took, or None.
+        messages_received, messages_sent, bytes_received, bytes_sent: counts; bytes on the wire.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_client",
+        "_close_deadline",
+        "_close_dispatched",
+        "_coalescing",
+        "_drained",
+        "_driver",
+        "_emitter",
+        "_ended",
+        "_fd",
+        "_flush_scheduled",
+        "_heard",
+        "_hub",
+        "_inbound_limit",
+        "_inbound_messages",
+        "_loop",
+        "_on_release",
+        "_opening",
+        "_out",
+        "_paused",
+        "_ping_sent",
+        "_position",
+        "_reader",
+        "_ready",
+        "_released",
+        "_scratch",
+        "_secure",
+        "_shut",
+        "_sock",
+        "_thread",
+        "_timer",
+        "_unread",
+        "_waiter",
+        "_write_blocked",
+        "_write_for_read",
+        "_write_limit",
+        "_writer",
+        "bytes_received",
+        "bytes_sent",
+        "close_code",
+        "close_error",
+        "close_reason",
+        "latency",
+        "messages_received",
+        "messages_sent",
+        "options",
+        "was_clean",
+    )
+
+    def __init__(self, options: ConnectionOptions, client: bool) -> None:
+        self.options = options
+        self._write_limit = options.write_limit
+        self._inbound_limit = options.inbound_limit
+        self._inbound_messages = options.inbound_messages
+        self._client = client
+        self._driver: Driver = None  # type: ignore[assignment]  # until _attach
+        self._sock: Any = None
+        self._fd = -1
+        self._secure = False
+        self._hub: Any = None
+        self._loop: Any = None
+        self._thread = 0
+        self._scratch: Any = None
+        self._out: bytearray = None  # type: ignore[assignment]  # until _attach
+        self._reader: Any = None
+        self._writer: Any = None
+        self._timer: Any = None
+        self._close_deadline: Any = None
+        self._waiter: Any = None
+        self._drained: list[Any] | None = None
+        self._ended: list[Any] | None = None
+        self._opening: list[Any] | None = None
+        self._emitter: Emitter | None = None
+        self._on_release: Any = None
+        self._ready: list[Any] = []
+        self._position = 0
+        self._unread = 0
+        self._paused = False
+        self._coalescing = False
+        self._flush_scheduled = False
+        self._write_blocked = False
+        self._write_for_read = False
+        self._heard = False
+        self._ping_sent = 0.0
+        self._released = False
+        self._shut = False
+        self._close_dispatched = False
+        self.close_code: int | None = None
+        self.close_reason: str | None = None
+        self.was_clean = False
+        self.close_error: BaseException | None = None
+        self.latency: float | None = None
+        self.messages_received = 0
+        self.messages_sent = 0
+        self.bytes_received = 0
+        self.bytes_sent = 0
+
+    # --- what a subclass gives --------------------------------------------------------------------------------------
+
+    def accept(self) -> bool:
+        """Do the opening handshake, if that has not happened yet. Returns whether the connection is open."""
+        raise NotImplementedError
+
+    def _attach(self, sock: Any, driver: Driver, secure: bool, early: bytes) -> None:
+        """Take a connected socket over; from here on it is read by itself.
+
+        Args:
+            sock: any socket object, of gevent or not.
+            driver: of which this becomes the observer.
+            secure: whether the socket does TLS, so that only its own methods may read and write.
+            early: bytes that came off the socket already.
+        """
+        hub = get_hub()
+        self._hub = hub
+        self._loop = hub.loop
+        self._thread = get_ident()
+        self._scratch = scratch_of(hub)
+        self._sock = sock
+        self._driver = driver
+        self._out = driver.outbox
+        self._secure = secure
+        driver.observer = self
+        sock.settimeout(0)
+        try:
+            sock.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
+        except OSError:
+            pass  # no TCP, or gone already: reading will tell
+        fd = sock.fileno()
+        self._fd = -1 if secure else fd
+        if fd < 0:
+            self._lose(ConnectionAbortedError("the socket was closed before the handshake"))
+            return
+        self._reader = self._loop.io(fd, READ)
+        self._reader.start(self._on_readable)
+        if early:
+            self.bytes_received += len(early)
+            driver.parse(early)
+        if secure:
+            # Records that TLS has read already raise no event.
+            self._loop.run_callback(self._on_readable)
+
+    # --- reading: in the hub ----------------------------------------------------------------------------------------
+
+    def _on_readable(self) -> None:
+        if self._paused or self._sock is None:
+            return
+        self._read()
+        self._resume_waiter()
+        if self._sock is None:
+            return
+        if len(self._out) > 0 and not self._write_blocked:
+            self._flush()
+        if self._unread > self._inbound_limit or len(self._driver.inbox) > self._inbound_messages:
+            self._pause()
+
+    def _read(self) -> None:
+        rounds = 1
+        driver = self._driver
+        if self._write_for_read:
+            self._write_for_read = False
+            self._write_blocked = False
+            self._flush()
+        while self._sock is not None:
+            try:
+                count = read_into(self._sock, self._fd, self._scratch)
+            except OSError as error:
+                self._lose(error)
+                return
+            if count > 0:
+                self._heard = True
+                self.bytes_received += count
+                self._unread += count
+                driver.feed(self._scratch, 0, count)
+                if not self._secure or rounds == MAX_ROUNDS:
+                    if self._secure and self._sock is not None:
+                        self._loop.run_callback(self._on_readable)
+                    return
+                rounds += 1
+            elif count == 0:
+                driver.eof()
+                if len(self._out) > 0:
+                    self._flush()
+                self._release()
+                return
+            else:
+                if count == -2:
+                    self._watch_writable()
+                return
+
+    def _resume_waiter(self) -> None:
+        """Switch to the greenlet in ``receive``, where there is something for it."""
+        waiter = self._waiter
+        if waiter is not None and (len(self._driver.inbox) > 0 or self._driver.ready_state == CLOSED):
+            self._waiter = None
+            # What it sends while it works through the queue goes out in one write, by our caller at the latest.
+            self._coalescing = True
+            try:
+                waiter.switch()
+            finally:
+                self._coalescing = False
+
+    def _pause(self) -> None:
+        """Stop reading: the application does not keep up."""
+        if self._driver.ready_state == OPEN:
+            if not self._paused and self._reader is not None and self._unhandled():
+                self._paused = True
+                self._reader.stop()
+        elif self._driver.ready_state == CLOSING:
+            # The peer's close frame must be read whatever comes before it; that can be for nobody any more.
+            self._driver.take_inbox([])
+            self._unread = 0
+
+    def _resume(self) -> None:
+        self._paused = False
+        if self._reader is not None:
+            self._reader.start(self._on_readable)
+            if self._secure:
+                self._loop.run_callback(self._on_readable)
+
+    def _unhandled(self) -> bool:
+        return self._position < len(self._ready) or len(self._driver.inbox) > 0
+
+    # --- what the driver tells: in the hub --------------------------------------------------------------------------
+
+    def driver_event(self, name: str, event: Any) -> None:
+        if name == "error":
+            if self.close_error is None:
+                self.close_error = event
+        elif name == "close":
+            self.close_code = event.code
+            self.close_reason = event.reason
+            self.was_clean = event.was_clean
+            if self.close_error is None and not event.was_clean:
+                self.close_error = ConnectionResetError("the peer went away without a closing handshake")
+            self._stop_heartbeat()
+            if self._sock is not None:
+                self._arm_close_deadline()
+                self._loop.run_callback(self._settle)
+        elif name == "open":
+            self._start_heartbeat()
+        waiting, self._opening = self._opening, None
+        for waiter in waiting or ():
+            self._loop.run_callback(waiter.switch, None)
+
+    def is_blocked(self) -> bool:
+        return self._write_blocked
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    def _written(self) -> None:
+        """See that what was just put into the buffer goes out."""
+        if self._write_blocked or self._sock is None:
+            return
+        if len(self._out) < 65536 and self._unhandled():
+            # More input waits: let the answers to all of it go out together.
+            if not self._coalescing and not self._flush_scheduled:
+                self._flush_scheduled = True
+                self._loop.run_callback(self._scheduled_flush)
+            return
+        self._flush()
+
+    def _scheduled_flush(self) -> None:
+        self._flush_scheduled = False
+        if self._sock is not None and len(self._out) > 0 and not self._write_blocked:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Write what the socket takes; the rest goes when it is writable."""
+        out = self._out
+        while len(out) > 0:
+            try:
+                count = write_from(self._sock, self._fd, out)
+            except OSError as error:
+                self._write_failed(error)
+                return
+            if count < 0:
+                self._write_blocked = True
+                if count == -1:
+                    self._write_for_read = True
+                else:
+                    self._watch_writable()
+                return
+            self.bytes_sent += count
+            if count == len(out):
+                out.clear()
+                break
+            del out[:count]
+
+    def _watch_writable(self) -> None:
+        if self._writer is None:
+            self._writer = self._loop.io(self._sock.fileno(), WRITE)
+        if not self._writer.active:
+            self._writer.start(self._on_writable)
+
+    def _on_writable(self) -> None:
+        if self._sock is None:
+            return
+        was_blocked = self._write_blocked
+        self._write_blocked = False
+        self._heard = True  # a peer that takes bytes is alive
+        self._flush()
+        if self._sock is None or self._write_blocked:
+            return
+        self._writer.stop()
+        if was_blocked:
+            self._driver.write_late_pong()
+            if len(self._out) > 0:
+                self._flush()
+        self._wake_drained()
+        if self._driver.ready_state == CLOSED:
+            self._settle()
+        elif self._secure:
+            self._on_readable()
+
+    def _wake_drained(self) -> None:
+        waiting = self._drained
+        if waiting is not None and (self._sock is None or len(self._out) <= self._write_limit):
+            self._drained = None
+            for waiter in waiting:
+                self._loop.run_callback(waiter.switch, None)
+
+    def _write_failed(self, error: OSError) -> None:
+        # The peer's last words, such as a close frame, may still wait to be read: they say more than this error.
+        if self._reader is not None and self._driver.ready_state != CLOSED and not self._secure:
+            self.close_error = error
+            self._out.clear()
+            self._write_blocked = True
+            self._read()
+            self._loop.run_callback(self._resume_waiter)
+        self._lose(error)
+
+    def _wait_drained(self) -> None:
+        """Wait until the peer has taken enough of the buffer.
+
+        Raises:
+            ConnectionClosed: it never did.
+        """
+        current = getcurrent()
+        if current is self._hub:
+            return  # the hub must not wait; the next sender will
+        timeout = self.options.send_timeout
+        deadline = None if timeout is None else monotonic() + timeout
+        while self._sock is not None and len(self._out) > self._write_limit:
+            if self._drained is None:
+                self._drained = []
+            if not self._sleep(self._drained, deadline):
+                self._lose(TimeoutError(f"the peer did not take what was sent within {timeout} seconds"))
+        if self._sock is None:
+            raise self._closed_error()
+
+    def _sleep(self, waiting: list[Any], deadline: float | None) -> bool:
+        """Wait in that list until somebody wakes it; False where the deadline has passed."""
+        timer = None
+        waiter = Waiter(self._hub)
+        waiting.append(waiter)
+        if deadline is not None:
+            timer = self._loop.timer(max(deadline - monotonic(), 0))
+            timer.start(waiter.switch, None)
+        try:
+            waiter.get()
+        finally:
+            if timer is not None:
+                timer.stop()
+                timer.close()
+            if waiter in waiting:
+                waiting.remove(waiter)
+        return deadline is None or monotonic() < deadline
+
+    def _wait_opening(self, deadline: float | None) -> bool:
+        """Wait for the peer's half of the opening handshake; False where it is not there by the deadline."""
+        driver = self._driver
+        while driver.ready_state == CONNECTING and (self._client or not driver.connected):
+            if self._opening is None:
+                self._opening = []
+            if not self._sleep(self._opening, deadline):
+                return False
+        return True
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Move the end on, once the driver has closed: flush, then let the socket go."""
+        if self._sock is None:
+            return
+        if len(self._out) > 0 and not self._write_blocked:
+            self._flush()
+        self._resume_waiter()
+        if self._sock is None or len(self._out) > 0:
+            return
+        if self.was_clean and not self._client:
+            # Both close frames are through: the server ends TCP first (RFC 6455 §7.1.1).
+            self._release()
+            return
+        if self._paused:
+            self._resume()
+        if not self._shut:
+            # A close with unread bytes would reset the connection, and the peer lose our close frame: say that no
+            # more comes, and read on to the end.
+            self._shut = True
+            try:
+                if not self.was_clean:
+                    self._sock.shutdown(stdlib_socket.SHUT_WR)
+            except OSError:
+                pass
+
+    def _arm_close_deadline(self) -> None:
+        timeout = self.options.close_timeout
+        if timeout is not None and self._close_deadline is None:
+            self._close_deadline = self._loop.timer(timeout)
+            self._close_deadline.start(self._close_timed_out)
+
+    def _close_timed_out(self) -> None:
+        self._lose(TimeoutError(f"the closing handshake took more than {self.options.close_timeout} seconds"))
+
+    def _lose(self, error: BaseException) -> None:
+        """The connection is gone, for this reason."""
+        if self._driver.ready_state != CLOSED:
+            self.close_error = error
+            self._driver.eof()
+        self._release()
+
+    def _release(self) -> None:
+        """Close the socket, and wake all who wait."""
+        if self._released:
+            return
+        self._released = True
+        sock, self._sock = self._sock, None
+        for watcher in (self._reader, self._writer, self._timer, self._close_deadline):
+            if watcher is not None:
+                watcher.stop()
+                watcher.close()
+        self._reader = self._writer = self._timer = self._close_deadline = None
+        self._scratch = None
+        if self._secure:
+            try:
+                sock.unwrap()
+            except (OSError, ValueError):
+                pass
+        try:
+            sock.shutdown(stdlib_socket.SHUT_RDWR)
+        except OSError:
+            pass
+        sock.close()
+        self._out.clear()
+        waiter = self._waiter
+        if waiter is not None:
+            self._loop.run_callback(self._resume_waiter)
+        self._wake_drained()
+        ended, self._ended = self._ended, None
+        for waiting in ended or ():
+            self._loop.run_callback(waiting.switch, None)
+        if self._on_release is not None:
+            self._on_release(self)
+            self._on_release = None
+        emitter = self._emitter
+        if emitter is not None and waiter is None and not emitter.has_listeners("message"):
+            # Nobody is in receive() or run() to call them.
+            spawn(self._dispatch_end)
+
+    # --- heartbeat: in the hub --------------------------------------------------------------------------------------
+
+    def _start_heartbeat(self) -> None:
+        if self.options.ping is not None and self._driver.pingable:
+            self._arm(self.options.ping, self._beat)
+
+    def _stop_heartbeat(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+            self._timer = None
+
+    def _arm(self, seconds: float, callback: Any) -> None:
+        self._stop_heartbeat()
+        self._timer = self._loop.timer(seconds)
+        self._timer.start(callback)
+
+    def _beat(self) -> None:
+        """Ping; judge later by whether *any* byte came."""
+        options = self.options
+        self._heard = False
+        self._ping_sent = monotonic()
+        self._driver.ping(str(self._ping_sent), self._pong_came)
+        if not self._write_blocked:
+            self._flush()
+        if self._sock is None:
+            return
+        if options.ping_timeout is None:
+            self._arm(options.ping, self._beat)
+        else:
+            self._arm(options.ping_timeout, self._judge)
+
+    def _pong_came(self) -> None:
+        self.latency = monotonic() - self._ping_sent
+
+    def _judge(self) -> None:
+        options = self.options
+        if not self._heard and not self._paused:
+            # If our own loop was late, the answer may lie in the socket: look before judging.
+            self._read()
+            self._resume_waiter()
+            if self._sock is None:
+                return
+        if self._heard or self._paused:
+            self._arm(max(options.ping - options.ping_timeout, 0.001), self._beat)
+            return
+        silence = monotonic() - self._ping_sent
+        if len(self._out) == 0:
+            self._driver.close(1011, "ping timeout")
+            self._flush()
+        if self._sock is not None:
+            self._lose(TimeoutError(f"the peer has been silent for {silence:.1f} seconds after a ping"))
+
+    # --- receiving --------------------------------------------------------------------------------------------------
+
+    def receive(self, timeout: float | None = None) -> str | bytes | None:
+        """Wait for the next message.
+
+        Args:
+            timeout: seconds to wait at most; 0 only looks.
+
+        Returns:
+            str for text, bytes for binary, None once the connection is closed and all messages have been taken.
+
+        Raises:
+            TimeoutError: nothing came in time; nothing is lost.
+            RuntimeError: another greenlet is waiting in receive() already.
+        """
+        message: str | bytes | None = self._next(timeout)
+        return message
+
+    def __iter__(self) -> Connection:
+        return self
+
+    def __next__(self) -> str | bytes:
+        message: str | bytes | None = self._next(None)
+        if message is None:
+            raise StopIteration
+        return message
+
+    def _next(self, timeout: float | None) -> Any:
+        deadline = None
+        while True:
+            while self._position < len(self._ready):
+                item = self._ready[self._position]
+                self._ready[self._position] = None
+                self._position += 1
+                if type(item) is not tuple:
+                    self.messages_received += 1
+                    return item
+                self._dispatch_control(item)
+            driver = self._driver
+            if driver is None or driver.ready_state == CONNECTING:
+                if not self.accept():
+                    self._dispatch_end()
+                    return None
+                continue
+            self._ready.clear()
+            self._position = 0
+            if len(driver.inbox) > 0:
+                self._ready = driver.take_inbox(self._ready)
+                continue
+            if driver.ready_state == CLOSED:
+                self._dispatch_end()
+                return None
+            self._unread = 0
+            if get_ident() != self._thread:
+                return call_in_hub(self._hub, self._next, timeout)
+            if self._paused:
+                self._resume()
+            if len(self._out) > 0 and not self._write_blocked:
+                self._flush()
+                if self._sock is None:
+                    continue
+            if timeout is not None:
+                if deadline is None:
+                    deadline = monotonic() + timeout
+                    if timeout <= 0:
+                        self._read()
+                        if len(driver.inbox) > 0:
+                            continue
+                        raise TimeoutError("no message is there")
+            self._wait_input(deadline, timeout)
+
+    def _wait_input(self, deadline: float | None, timeout: float | None) -> None:
+        current = getcurrent()
+        if current is self._hub:
+            raise RuntimeError("receive() waits, which a callback in the hub must not do; spawn a greenlet")
+        if self._waiter is not None:
+            raise RuntimeError("another greenlet is waiting in receive() already")
+        self._waiter = current
+        timer = None
+        if deadline is not None:
+            timer = self._loop.timer(max(deadline - monotonic(), 0))
+            timer.start(current.switch)
+        try:
+            self._hub.switch()
+        finally:
+            self._waiter = None
+            if timer is not None:
+                timer.stop()
+                timer.close()
+        if deadline is not None and len(self._driver.inbox) == 0 and self._driver.ready_state != CLOSED:
+            if monotonic() >= deadline:
+                raise TimeoutError(f"no message came within {timeout} seconds")
+
+    # --- sending ----------------------------------------------------------------------------------------------------
+
+    def send(self, message: str | bytes | bytearray | memoryview, binary: bool | None = None) -> None:
+        """Send a message. Any greenlet and any thread may; it waits only where the peer does not keep up.
+
+        Args:
+            message: str goes out as text, bytes-like as binary.
+            binary: True or False to say otherwise: a str as binary, bytes of UTF-8 as text.
+
+        Raises:
+            ConnectionClosed: the connection has ended; it says how.
+            TypeError: the message is neither str nor bytes-like.
+            UnicodeError: it cannot be text.
+        """
+        driver = self._driver
+        if driver is None or driver.ready_state == CONNECTING:
+            self.accept()
+            driver = self._driver
+        if self._thread != get_ident():
+            call_in_hub(self._hub, self.send, message, binary)
+            return
+        opcode = TEXT
+        if binary is None:
+            if not isinstance(message, str):
+                if not isinstance(message, (bytes, bytearray, memoryview)):
+                    raise TypeError(f"send() takes str or bytes, not {type(message).__name__}")
+                opcode = BINARY
+        elif binary:
+            opcode = BINARY
+        elif not isinstance(message, str):
+            message = bytes(message).decode()
+        if not driver.send_data(opcode, message):
+            raise self._closed_error()
+        self.messages_sent += 1
+        self._written()
+        if self._sock is None:
+            raise self._closed_error()
+        if len(self._out) > self._write_limit:
+            self._wait_drained()
+
+    def _opened_driver(self) -> Driver:
+        if self._driver is None or self._driver.ready_state == CONNECTING:
+            self.accept()
+        if self._driver.ready_state != OPEN:
+            raise self._closed_error()
+        return self._driver
+
+    def ping(self, data: str | bytes = b"", callback: Any = None) -> None:
+        """Send a ping; ``callback()`` is called, in a greenlet of its own, when its pong comes.
+
+        Raises:
+            ConnectionClosed: the connection has ended.
+            ValueError: the payload is over 125 bytes.
+        """
+        driver = self._opened_driver()
+        if self._thread != get_ident():
+            call_in_hub(self._hub, self.ping, data, callback)
+            return
+        driver.ping(data, None if callback is None else _Spawned(callback))
+        self._written()
+
+    def pong(self, data: str | bytes = b"") -> None:
+        """Send a pong that nobody asked for.
+
+        Raises:
+            ConnectionClosed: the connection has ended.
+            ValueError: the payload is over 125 bytes.
+        """
+        driver = self._opened_driver()
+        if self._thread != get_ident():
+            call_in_hub(self._hub, self.pong, data)
+            return
+        driver.pong(data)
+        self._written()
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Do the closing handshake, and wait for its end: at most ``close_timeout`` seconds. Closing twice is harmless.
+
+        Raises:
+            ValueError: a code that an application may not use: 1000, 1003, 1008, 1009, 1011, 1012, 1013 and 3000 to
+                4999 are its own.
+            TypeError: the reason is no str.
+        """
+        if isinstance(code, bool) or not isinstance(code, int) or not is_application_close_code(code):
+            raise ValueError(
+                f"{code!r} is no close code for an application: 1000, 1003, 1008, 1009, 1011, 1012, 1013, 3000-4999"
+            )
+        if not isinstance(reason, str):
+            raise TypeError(f"the reason must be a str, not {type(reason).__name__}")
+        if self._driver is None or self._driver.ready_state == CONNECTING:
+            self.accept()
+        if self._thread != get_ident():
+            call_in_hub(self._hub, self.close, code, reason)
+            return
+        self._start_close(code, reason)
+        self._wait_released()
+
+    def _start_close(self, code: int, reason: str) -> None:
+        """Send a close frame, if none has been sent, and let the rest happen by itself.
+
+        A request that nobody has answered yet gets an HTTP error instead.
+        """
+        if self._sock is not None and self._driver.ready_state == CONNECTING and not self._client:
+            self._driver.refuse(HandshakeError(reason, 500 if code == 1011 else 503))
+        elif self._sock is not None and self._driver.close(code, reason):
+            if self._sock is None:
+                return
+            self._stop_heartbeat()
+            self._arm_close_deadline()
+            if self._paused:
+                self._resume()
+            if not self._write_blocked:
+                self._flush()
+
+    def _wait_released(self) -> None:
+        current = getcurrent()
+        if current is self._hub:
+            return
+        while not self._released and self._driver is not None:
+            if self._ended is None:
+                self._ended = []
+            self._sleep(self._ended, None)
+
+    def terminate(self) -> None:
+        """Drop the connection at once, without a closing handshake: 1006."""
+        if self._driver is None:
+            self.accept()
+        if self._thread != get_ident():
+            call_in_hub(self._hub, self.terminate)
+            return
+        if self._driver.ready_state != CLOSED and self.close_error is None:
+            self.close_error = ConnectionAbortedError("terminate() was called")
+        self._lose(ConnectionAbortedError("terminate() was called"))
+
+    def _closed_error(self) -> ConnectionClosed:
+        """Return the error that says how it ended."""
+        driver = self._driver
+        if driver is None:
+            error = ConnectionClosed("the connection was never opened")
+        elif self.close_code is None:
+            error = ConnectionClosed("the connection is closing", driver.close_received, driver.close_sent)
+        else:
+            reason = f" ({self.close_reason})" if self.close_reason else ""
+            error = ConnectionClosed(
+                f"the connection was closed with code {self.close_code}{reason}",
+                driver.close_received,
+                driver.close_sent,
+            )
+        error.__cause__ = self.close_error
+        return error
+
+    # --- listeners: in the greenlet that receives -------------------------------------------------------------------
+
+    def on(self, event: str, callback: L | None = None) -> Any:
+        """Call ``callback(event)`` at each ``open message ping pong error close``; also a decorator.
+
+        Listeners run in the greenlet that is in :meth:`run` or :meth:`receive`, one at a time, in the order in which
+        things happened. With a listener for messages, let :meth:`run` do the receiving.
+        """
+        check_event(event)
+        if self._emitter is None:
+            self._emitter = Emitter()
+        return self._emitter.on(event, callback)
+
+    def off(self, event: str, callback: Listener | None = None) -> None:
+        """Remove a listener, or all of that event."""
+        check_event(event)
+        if self._emitter is not None:
+            self._emitter.off(event, callback)
+
+    def run(self) -> None:
+        """Receive until the end, handing each message to the listeners. What a listener raises comes out here."""
+        while True:
+            message = self._next(None)
+            if message is None:
+                return
+            if self._emitter is not None:
+                self._emitter.emit("message", MessageEvent(message))
+
+    def _has_message_listener(self) -> bool:
+        return self._emitter is not None and self._emitter.has_listeners("message")
+
+    def _dispatch_open(self) -> None:
+        if self._emitter is not None:
+            self._emitter.emit("open", OpenEvent())
+
+    def _dispatch_control(self, item: tuple[int, bytes, int]) -> None:
+        if self._emitter is not None:
+            if item[0] == PING:
+                self._emitter.emit("ping", PingEvent(item[1]))
+            elif item[0] == PING + 1:
+                self._emitter.emit("pong", PongEvent(item[1]))
+
+    def _dispatch_error(self, error: BaseException) -> None:
+        if self._emitter is not None:
+            self._emitter.emit("error", error)
+
+    def _dispatch_end(self) -> None:
+        """Tell the listeners of the end, once."""
+        if self._close_dispatched or self.close_code is None:
+            return
+        self._close_dispatched = True
+        emitter = self._emitter
+        if emitter is None:
+            return
+        try:
+            if self.close_error is not None and not isinstance(self.close_error, OSError):
+                emitter.emit("error", self.close_error)
+        finally:
+            emitter.emit("close", CloseEvent(self.close_code, self.close_reason or "", self.was_clean))
+
+    # --- what is known ----------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        """``'connecting'``, ``'open'``, ``'closing'`` or ``'closed'``."""
+        return "connecting" if self._driver is None else self._driver.state
+
+    @property
+    def ready_state(self) -> int:
+        """0 connecting, 1 open, 2 closing, 3 closed, as in the browser."""
+        return 0 if self._driver is None else self._driver.ready_state
+
+    @property
+    def protocol(self) -> str | None:
+        """The subprotocol that was agreed, or None."""
+        return None if self._driver is None else self._driver.protocol
+
+    @property
+    def version(self) -> str | None:
+        """The protocol version's name, such as ``'hybi-13'``."""
+        return None if self._driver is None else self._driver.version
+
+    @property
+    def pingable(self) -> bool:
+        """Whether the protocol version has pings."""
+        return self._driver is None or self._driver.pingable
+
+    @property
+    def supports_close_codes(self) -> bool:
+        """Whether the protocol version's close frames carry a code."""
+        return self._driver is None or self._driver.supports_close_codes
+
+    @property
+    def buffered_amount(self) -> int:
+        """Bytes that wait to be taken by the network."""
+        return 0 if self._out is None else len(self._out)
+
+
+class _Spawned:
+    """A callback of the application, called in a greenlet of its own: the hub must not run it."""
+
+    __slots__ = ("_callback",)
+
+    def __init__(self, callback: Any) -> None:
+        self._callback = callback
+
+    def __call__(self) -> None:
+        spawn(self._callback)

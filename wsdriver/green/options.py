@@ -1,0 +1,43 @@
+"""The options of a connection that does its own I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wsdriver.driver.options import DriverOptions
+from wsdriver.options import check_int, check_seconds
+
+__all__ = ["ConnectionOptions"]
+
+
+@dataclass(frozen=True)
+class ConnectionOptions(DriverOptions):
+    """The options of a WebSocket, beside those of its driver.
+
+    Attributes:
+        ping: seconds between the pings that keep a connection alive and measure its latency; None for none.
+        ping_timeout: seconds that the peer may be silent after such a ping; None to never judge.
+        open_timeout: seconds for the whole opening handshake, TLS and connecting included.
+        close_timeout: seconds that the closing handshake may take before the connection is cut.
+        send_timeout: seconds that ``send`` may wait for a slow peer before the connection is cut.
+        write_limit: bytes that may wait for a slow peer before ``send`` waits.
+        inbound_limit: bytes that may wait for ``receive`` before reading pauses.
+        inbound_messages: messages that may wait for ``receive`` before reading pauses.
+    """
+
+    ping: float | None = 20
+    ping_timeout: float | None = 20
+    open_timeout: float | None = 10
+    close_timeout: float | None = 10
+    send_timeout: float | None = None
+    write_limit: int = 64 * 1024
+    inbound_limit: int = 1024 * 1024
+    inbound_messages: int = 4096
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("ping", "ping_timeout", "open_timeout", "close_timeout", "send_timeout"):
+            check_seconds(name, getattr(self, name))
+        check_int("write_limit", self.write_limit, 0)
+        check_int("inbound_limit", self.inbound_limit, 1)
+        check_int("inbound_messages", self.inbound_messages, 1)

@@ -1,0 +1,60 @@
+"""The connections of one server, and how they end together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from gevent.event import Event
+
+if TYPE_CHECKING:
+    from wsdriver.green.connection import Connection
+
+__all__ = ["Registry"]
+
+
+class Registry:
+    """The connections that are alive. Each leaves by itself when its socket is closed."""
+
+    __slots__ = ("_connections", "_empty", "closing")
+
+    def __init__(self) -> None:
+        self._connections: set[Connection] = set()
+        self._empty = Event()
+        self._empty.set()
+        self.closing = False
+
+    def add(self, connection: Connection) -> None:
+        """Take a connection in; it is told to go away at once where all are going."""
+        connection._on_release = self._discard
+        self._connections.add(connection)
+        self._empty.clear()
+
+    def _discard(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._empty.set()
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(tuple(self._connections))
+
+    def __contains__(self, connection: object) -> bool:
+        return connection in self._connections
+
+    def start_closing(self) -> None:
+        """Send 1001 to all of them; waits for nothing."""
+        self.closing = True
+        for connection in self:
+            connection._start_close(1001, "server going away")
+
+    def close(self, timeout: float) -> None:
+        """Close all of them with 1001; return when the last is gone. After ``timeout`` seconds the rest is cut."""
+        deadline = monotonic() + timeout
+        self.start_closing()
+        self._empty.wait(max(0.0, deadline - monotonic()))
+        for connection in self:
+            connection.terminate()

@@ -1,0 +1,234 @@
+"""A WebSocket server without WSGI: a ``gevent.server.StreamServer`` whose handlers get a WebSocket."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+import gevent
+from gevent.server import StreamServer
+
+from wsdriver.driver.driver import Driver
+from wsdriver.driver.server import check_request
+from wsdriver.environ import Environ
+from wsdriver.exceptions import ConfigurationError, HandshakeError
+from wsdriver.green.options import ConnectionOptions
+from wsdriver.green.registry import Registry
+from wsdriver.green.tls import do_handshake
+from wsdriver.green.websocket import WebSocket
+from wsdriver.green.wsgi import end_session
+from wsdriver.options import make_options
+
+__all__ = ["ServerOptions", "WebSocketServer"]
+
+log = logging.getLogger("wsdriver")
+
+
+@dataclass(frozen=True)
+class ServerOptions(ConnectionOptions):
+    """The options of a server; ``max_length`` is em-websocket's."""
+
+    max_length: int = 10 * 1024 * 1024
+
+
+class StreamWebSocket(WebSocket):
+    """A WebSocket whose request was read by our own driver."""
+
+    __slots__ = ("_address", "_server_name", "_tls")
+
+    def __init__(self, options: ServerOptions, address: Any, server_name: tuple[str, int], secure: bool) -> None:
+        super(WebSocket, self).__init__(options, False)
+        self._handshake = None
+        self._address = address
+        self._server_name = server_name
+        self._tls = secure
+
+    @property
+    def environ(self) -> Environ:
+        driver = self._driver
+        environ = None if driver is None else driver.environ
+        return {} if environ is None else environ
+
+    @property
+    def remote_address(self) -> Any:
+        return self._address
+
+    def read_request(self, sock: Any, started: float) -> bool:
+        """Read the request's head; False where the peer went away, or sent what is no WebSocket request.
+
+        Args:
+            sock: the peer's.
+            started: when the opening phase began, by the monotonic clock.
+        """
+        driver = Driver(self, self.options, None, True)
+        host = self._address[0] if isinstance(self._address, tuple) else ""
+        driver.base_environ = {
+            "REMOTE_ADDR": host,
+            "REMOTE_PORT": str(self._address[1]) if isinstance(self._address, tuple) else "",
+            "SERVER_NAME": self._server_name[0],
+            "SERVER_PORT": str(self._server_name[1]),
+            "wsgi.url_scheme": "https" if self._tls else "http",
+        }
+        self._attach(sock, driver, self._tls, b"")
+        if self._sock is not None:
+            self._read()  # most clients have sent it by now
+        timeout = self.options.open_timeout
+        if not self._wait_opening(None if timeout is None else started + timeout):
+            driver.refuse(HandshakeError(f"no request came within {timeout} seconds", 408))
+        if driver.ready_state != 0:
+            return False
+        try:
+            check_request(self.environ)
+        except HandshakeError as error:
+            driver.refuse(error)
+            return False
+        return True
+
+    def accept(self) -> bool:
+        driver = self._driver
+        if driver is not None and driver.ready_state == 0:
+            driver.start()
+            if self._sock is not None:
+                self._flush()
+            if driver.ready_state == 1:
+                self._dispatch_open()
+        return driver is not None and driver.ready_state == 1
+
+
+class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no types for it
+    """Serves WebSockets: ``handler(ws)`` runs in a greenlet of its own for each connection.
+
+    ::
+
+        def handler(ws):
+            for message in ws:
+                ws.send(message)
+
+        wsdriver.WebSocketServer(("0.0.0.0", 8080), handler).serve_forever()
+
+    When the handler returns, the connection is closed with 1000; when it raises, that is logged, and 1011. A handler
+    may instead register listeners (``ws.on``) and return.
+
+    Args:
+        listener: an address or a listening socket, as for gevent's servers.
+        handler: called with a :class:`~wsdriver.WebSocket`, whose handshake goes out at its first use.
+        backlog, spawn: as for gevent's servers.
+        keyfile, certfile, ssl_context and the other arguments of ``wrap_socket``: for TLS, as for gevent's servers.
+        **options: see :class:`ServerOptions`.
+
+    Attributes:
+        connections: the WebSockets that are alive: to count and to iterate.
+
+    Raises:
+        ConfigurationError: an option has a wrong name or value.
+    """
+
+    #: Seconds that :meth:`stop` gives the closing handshakes.
+    stop_timeout = 10
+
+    _TLS_ARGUMENTS = frozenset(
+        [
+            "keyfile",
+            "certfile",
+            "cert_reqs",
+            "ssl_version",
+            "ca_certs",
+            "suppress_ragged_eofs",
+            "do_handshake_on_connect",
+            "ciphers",
+            "ssl_context",
+            "server_side",
+        ]
+    )
+
+    def __init__(
+        self,
+        listener: Any,
+        handler: Callable[[WebSocket], object],
+        *,
+        backlog: int | None = None,
+        spawn: Any = "default",
+        **options: Any,
+    ) -> None:
+        if not callable(handler):
+            raise ConfigurationError(f"the handler must be callable with a WebSocket, not {handler!r}")
+        tls = {name: options.pop(name) for name in list(options) if name in self._TLS_ARGUMENTS}
+        self.options = make_options(ServerOptions, options)
+        self.handler = handler
+        self.connections = Registry()
+        if tls:
+            tls["ssl_context"] = _server_context(tls)
+            # The handshake is ours to time, in the connection's greenlet.
+            tls["do_handshake_on_connect"] = False
+        super().__init__(listener, backlog=backlog, spawn=spawn, **tls)
+
+    def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
+        started = monotonic()
+        sock = None
+        try:
+            sock = self.wrap_socket(client_socket, **self.ssl_args)
+            with gevent.Timeout(self.options.open_timeout, TimeoutError("the TLS handshake took too long")):
+                do_handshake(sock)
+        except (OSError, ValueError) as error:
+            log.debug("no TLS with %s: %s", address, error)
+            if sock is not None:
+                sock.close()
+            return
+        self.handle(sock, address, started)
+
+    def handle(self, sock: Any, address: Any, started: float | None = None) -> None:
+        """Serve one connection; returns when its socket is closed."""
+        server_name = self.address[:2] if isinstance(self.address, tuple) else ("localhost", 0)
+        ws = StreamWebSocket(self.options, address, server_name, self.ssl_enabled)
+        self.connections.add(ws)
+        failure: BaseException | None = None
+        try:
+            if ws.read_request(sock, monotonic() if started is None else started):
+                if self.connections.closing:
+                    ws._driver.refuse(HandshakeError("the server is stopping", 503))
+                else:
+                    self.handler(ws)
+        except BaseException as error:
+            failure = error
+        end_session(ws, failure)
+
+    def start(self) -> None:
+        self.connections.closing = False
+        super().start()
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Stop accepting, close every WebSocket with 1001, and return when the last is gone, or is cut at the timeout.
+
+        Args:
+            timeout: seconds; :attr:`stop_timeout` unless given.
+        """
+        self.close()
+        deadline = monotonic() + (self.stop_timeout if timeout is None else timeout)
+        self.connections.close(deadline - monotonic())
+        super().stop(max(0.0, deadline - monotonic()))
+
+
+def _server_context(tls: dict[str, Any]) -> Any:
+    """Return the SSLContext that gevent's arguments describe."""
+    context = tls.pop("ssl_context", None)
+    if context is not None:
+        return context
+    context = ssl.SSLContext(tls.pop("ssl_version", ssl.PROTOCOL_TLS_SERVER))
+    certfile = tls.pop("certfile", None)
+    if certfile is None:
+        raise ConfigurationError("TLS needs certfile= (and keyfile=), or ssl_context=")
+    try:
+        context.load_cert_chain(certfile, tls.pop("keyfile", None))
+        if tls.get("ca_certs"):
+            context.load_verify_locations(tls.pop("ca_certs"))
+        if tls.get("cert_reqs") is not None:
+            context.verify_mode = tls.pop("cert_reqs")
+        if tls.get("ciphers"):
+            context.set_ciphers(tls.pop("ciphers"))
+    except OSError as error:
+        raise ConfigurationError(f"the certificate {certfile!r} cannot be used: {error}") from error
+    return context

@@ -1,0 +1,20 @@
+/* recv and send on a descriptor, where descriptors are what sockets are. */
+#ifndef WSDRIVER_SOCKIO_H
+#define WSDRIVER_SOCKIO_H
+
+#ifdef _WIN32
+#define WSD_NATIVE 0
+#define wsd_recv(fd, buffer, size) (-1)
+#define wsd_send(fd, data, size) (-1)
+#else
+#include <sys/types.h>
+#include <sys/socket.h>
+#define WSD_NATIVE 1
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0
+#endif
+#define wsd_recv(fd, buffer, size) recv(fd, buffer, size, MSG_DONTWAIT)
+#define wsd_send(fd, data, size) send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+#endif
+
+#endif

@@ -1,0 +1,3 @@
+cpdef Py_ssize_t read_into(sock, int fd, bytearray buffer) except -3
+cpdef Py_ssize_t write_from(sock, int fd, bytearray data) except -3
+cpdef unsigned long get_ident() noexcept

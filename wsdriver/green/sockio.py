@@ -1,0 +1,70 @@
+"""One non-blocking read, one non-blocking write: the two system calls of the hot path.
+
+The plain twin of ``sockio.pyx``, which goes past the socket object to the descriptor.
+"""
+
+from __future__ import annotations
+
+from _ssl import SSLWantReadError, SSLWantWriteError, SSLZeroReturnError
+from collections.abc import Callable
+from typing import Any
+
+from gevent.monkey import get_original
+
+__all__ = ["WANT_READ", "WANT_WRITE", "get_ident", "read_into", "write_from"]
+
+COMPILED = False
+
+#: Which thread this is; the real one: gevent's patch makes the name mean a greenlet.
+get_ident: Callable[[], int] = get_original("_thread", "get_ident")
+
+#: Instead of a count: try again when the socket is readable, or writable. (TLS may want either for both.)
+WANT_READ = -1
+WANT_WRITE = -2
+
+#: Bytes offered to a socket object at once: TLS would encrypt all it is offered before it can say that less fits.
+MAX_WRITE = 262144
+
+
+def read_into(sock: Any, fd: int, buffer: bytearray) -> int:
+    """Read once, without waiting.
+
+    Args:
+        sock: a non-blocking socket.
+        fd: its descriptor, or -1 where only the socket object may read (TLS).
+        buffer: takes the bytes.
+
+    Returns:
+        the count of bytes, 0 at the end of the stream, WANT_READ or WANT_WRITE.
+
+    Raises:
+        OSError: the connection is lost.
+    """
+    try:
+        return sock.recv_into(buffer)  # type: ignore[no-any-return]
+    except (BlockingIOError, SSLWantReadError):
+        return WANT_READ
+    except SSLWantWriteError:
+        return WANT_WRITE
+    except SSLZeroReturnError:
+        return 0
+
+
+def write_from(sock: Any, fd: int, data: bytearray) -> int:
+    """Write once, without waiting; return the count of bytes that went out, WANT_READ or WANT_WRITE.
+
+    Raises:
+        OSError: the connection is lost.
+    """
+    view = memoryview(data)
+    part = view[:MAX_WRITE]
+    try:
+        return sock.send(part)  # type: ignore[no-any-return]
+    except (BlockingIOError, SSLWantWriteError):
+        return WANT_WRITE
+    except SSLWantReadError:
+        return WANT_READ
+    finally:
+        # While a view lives, the buffer cannot grow; a traceback could keep it.
+        part.release()
+        view.release()

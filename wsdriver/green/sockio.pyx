@@ -1,0 +1,75 @@
+# cython: language_level=3, binding=False
+"""The compiled twin of ``sockio.py``, which documents it.
+
+The GIL stays held: neither call waits, and letting go costs more than most of them take.
+"""
+
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
+from cpython.exc cimport PyErr_SetFromErrno
+from libc.errno cimport EAGAIN, EINTR, errno
+
+from _ssl import SSLWantReadError, SSLWantWriteError, SSLZeroReturnError
+
+cdef extern from "pythread.h":
+    unsigned long PyThread_get_thread_ident()
+
+
+cdef extern from "sockio.h":
+    bint WSD_NATIVE
+    Py_ssize_t wsd_recv(int fd, void *buffer, size_t size)
+    Py_ssize_t wsd_send(int fd, const void *data, size_t size)
+
+
+COMPILED = True
+WANT_READ = -1
+WANT_WRITE = -2
+MAX_WRITE = 262144
+
+
+cpdef unsigned long get_ident() noexcept:
+    return PyThread_get_thread_ident()
+
+
+cpdef Py_ssize_t read_into(sock, int fd, bytearray buffer) except -3:
+    cdef Py_ssize_t count
+    if WSD_NATIVE and fd >= 0:
+        while True:
+            count = wsd_recv(fd, PyByteArray_AS_STRING(buffer), PyByteArray_GET_SIZE(buffer))
+            if count >= 0:
+                return count
+            if errno == EAGAIN:
+                return -1
+            if errno != EINTR:
+                PyErr_SetFromErrno(OSError)
+    try:
+        return sock.recv_into(buffer)
+    except (BlockingIOError, SSLWantReadError):
+        return -1
+    except SSLWantWriteError:
+        return -2
+    except SSLZeroReturnError:
+        return 0
+
+
+cpdef Py_ssize_t write_from(sock, int fd, bytearray data) except -3:
+    cdef Py_ssize_t count
+    if WSD_NATIVE and fd >= 0:
+        while True:
+            count = wsd_send(fd, PyByteArray_AS_STRING(data), PyByteArray_GET_SIZE(data))
+            if count >= 0:
+                return count
+            if errno == EAGAIN:
+                return -2
+            if errno != EINTR:
+                PyErr_SetFromErrno(OSError)
+    view = memoryview(data)
+    part = view[:MAX_WRITE]
+    try:
+        return sock.send(part)
+    except (BlockingIOError, SSLWantWriteError):
+        return -2
+    except SSLWantReadError:
+        return -1
+    finally:
+        part.release()
+        view.release()

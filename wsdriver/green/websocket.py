@@ -1,0 +1,150 @@
+"""The WebSocket that applications see, on a server's side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from wsdriver.driver.driver import Driver
+from wsdriver.environ import Environ, headers_of, is_secure, url_of
+from wsdriver.exceptions import ConfigurationError
+from wsdriver.green.connection import Connection
+from wsdriver.green.options import ConnectionOptions
+from wsdriver.green.wsgi import WsgiResponse, takeover_of
+from wsdriver.http import Headers
+from wsdriver.options import make_options
+
+__all__ = ["Handshake", "WebSocket"]
+
+
+class Handshake:
+    """What a client asked for.
+
+    Attributes:
+        path: unquoted, as in PATH_INFO.
+        query_string: as sent; ``query`` has it decoded.
+        headers: by name, in any case.
+        secure: whether it came over TLS.
+        protocol_version: the value of Sec-WebSocket-Version, as int, or None.
+    """
+
+    __slots__ = ("headers", "path", "protocol_version", "query_string", "secure")
+
+    def __init__(self, environ: Environ) -> None:
+        self.path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        self.query_string: str = environ.get("QUERY_STRING", "")
+        self.headers: Headers = headers_of(environ)
+        self.secure = is_secure(environ)
+        version = environ.get("HTTP_SEC_WEBSOCKET_VERSION", "")
+        self.protocol_version = int(version) if version.isascii() and version.isdigit() else None
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query's parameters; of one that is given twice, the last."""
+        from urllib.parse import parse_qsl
+
+        return dict(parse_qsl(self.query_string, keep_blank_values=True))
+
+    @property
+    def origin(self) -> str | None:
+        """The Origin header: which site's page is asking, or None outside of browsers."""
+        return self.headers.get("Origin")
+
+
+class WebSocket(Connection):
+    """A WebSocket in a WSGI application.
+
+    The handshake goes out at the first use: ``accept``, ``receive``, iteration, ``send``, ``close``, ``run`` or
+    ``wsgi_response``. Until then the application may look at the request and answer it otherwise::
+
+        def app(environ, start_response):
+            if wsdriver.is_websocket(environ):
+                ws = wsdriver.WebSocket(environ, protocols=["chat"])
+                for message in ws:  # str for text, bytes for binary
+                    ws.send(message)
+                return ws.wsgi_response()
+            ...
+
+    Args:
+        environ: of the request (PEP 3333).
+        protocols: the subprotocols to choose from, in order of preference.
+        **options: see :class:`~wsdriver.green.options.ConnectionOptions`.
+
+    Raises:
+        ConfigurationError: an option has a wrong name or value.
+    """
+
+    __slots__ = ("__dict__", "_environ", "_handshake")
+
+    def __init__(self, environ: Environ, protocols: Any = (), **options: Any) -> None:
+        if not isinstance(environ, Mapping):
+            raise ConfigurationError(f"WebSocket() takes a WSGI environ, not {type(environ).__name__}")
+        super().__init__(make_options(ConnectionOptions, {"protocols": protocols, **options}), False)
+        self._environ = environ
+        self._handshake: Handshake | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL that the client asked for: ``ws:``, or ``wss:`` where the connection is encrypted."""
+        return url_of(self.environ)
+
+    @property
+    def environ(self) -> Environ:
+        """The request's WSGI environ."""
+        return self._environ
+
+    @property
+    def handshake(self) -> Handshake:
+        """What the client asked for."""
+        if self._handshake is None:
+            self._handshake = Handshake(self.environ)
+        return self._handshake
+
+    @property
+    def secure(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self.url.startswith("wss:")
+
+    @property
+    def remote_address(self) -> tuple[str, int] | None:
+        """The peer's ``(host, port)``, or None where the server does not say."""
+        host = self.environ.get("REMOTE_ADDR")
+        if not host:
+            return None
+        port = str(self.environ.get("REMOTE_PORT", ""))
+        return (host, int(port) if port.isdigit() else 0)
+
+    def accept(self) -> bool:
+        """Take the connection over and answer the request.
+
+        Returns:
+            whether the connection is open: a request that is wrong is answered with 400 or 426 instead, and
+            ``close_error`` says why.
+
+        Raises:
+            ConfigurationError: the server cannot hand over its connection.
+        """
+        if self._driver is None:
+            sock, early = takeover_of(self.environ).claim(self)
+            driver = Driver(self, self.options, None, False)
+            self._attach(sock, driver, hasattr(sock, "do_handshake"), early)
+            driver.start()
+            if self._sock is not None:
+                self._flush()
+            if driver.ready_state == 1:
+                self._dispatch_open()
+            return driver.ready_state == 1
+        return self.state == "open"
+
+    def wsgi_response(self) -> WsgiResponse:
+        """Finish, and return what the application has to return.
+
+        With a listener for messages, this receives until the end first. The connection is closed (1000) if it is open.
+        """
+        self.accept()
+        if self._has_message_listener():
+            self.run()
+        self._start_close(1000, "")
+        self._wait_released()
+        self._dispatch_end()
+        return WsgiResponse()

@@ -1,0 +1,233 @@
+"""Request and response heads (RFC 9112), parsed by h11 behind stricter gates.
+
+h11 knows the grammar. What it tolerates for the sake of old peers, and a WebSocket endpoint must not, is refused
+before it sees a byte: bare line feeds and folded lines (request smuggling), heads without an end, too many fields.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import h11
+
+from wsdriver.exceptions import ConfigurationError, HandshakeError
+from wsdriver.options import TOKEN
+
+__all__ = [
+    "MAX_FIELDS",
+    "MAX_HEAD",
+    "HeadReader",
+    "Headers",
+    "Request",
+    "Response",
+    "check_header",
+    "parse_host",
+    "parse_request",
+    "parse_response",
+    "serialize_head",
+    "split_tokens",
+]
+
+#: Bytes of a head, its end included; and its header fields.
+MAX_HEAD = 32 * 1024
+MAX_FIELDS = 128
+
+_TOKEN_BYTES = frozenset(map(ord, TOKEN))
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+_FOLDED = re.compile(rb"\r\n[ \t]")
+_HOST = re.compile(
+    r"(?P<host>\[[0-9A-Fa-f:.]+(?:%25[A-Za-z0-9._~-]+)?\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::(?P<port>[0-9]{0,5}))?",
+    re.ASCII,
+)
+
+
+class Headers(Mapping[str, str]):
+    """Header fields by name, in any case. Fields of one name are one value, joined by commas (RFC 9110 §5.2).
+
+    ``get_all(name)`` returns them apart.
+    """
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
+        self._fields: dict[str, list[tuple[str, str]]] = {}
+        for name, value in fields:
+            self._fields.setdefault(name.lower(), []).append((name, value))
+
+    def __getitem__(self, name: str) -> str:
+        return ", ".join(value for _, value in self._fields[name.lower()])
+
+    def __iter__(self) -> Iterator[str]:
+        return (fields[0][0] for fields in self._fields.values())
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __repr__(self) -> str:
+        return f"Headers({[field for fields in self._fields.values() for field in fields]!r})"
+
+    def get_all(self, name: str) -> list[str]:
+        """Return the value of each field of that name, in order."""
+        return [value for _, value in self._fields.get(name.lower(), ())]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request's head. ``target`` is as it was sent; text is latin-1, as in PEP 3333."""
+
+    method: str
+    target: str
+    http_version: str
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A response's head."""
+
+    status: int
+    reason: str
+    headers: Headers
+
+
+class HeadReader:
+    """Collects a head from chunks of any size, in time linear in the bytes.
+
+    Args:
+        max_size: bytes that the head may have.
+    """
+
+    __slots__ = ("_buffer", "_seen", "max_size")
+
+    def __init__(self, max_size: int = MAX_HEAD) -> None:
+        self.max_size = max_size
+        self._buffer = bytearray()
+        self._seen = 0
+
+    def feed(self, data: bytes | bytearray | memoryview) -> tuple[bytes, bytes] | None:
+        """Take a chunk; return ``(head, rest)`` once the head is complete, else None.
+
+        Raises:
+            HandshakeError: it cannot become a head any more.
+        """
+        buffer = self._buffer
+        buffer += data
+        if buffer and buffer[0] not in _TOKEN_BYTES:
+            raise HandshakeError(f"not HTTP: a head cannot begin with the byte 0x{buffer[0]:02x}")
+        end = buffer.find(b"\r\n\r\n", self._seen)
+        if end < 0:
+            if len(buffer) >= self.max_size:
+                raise HandshakeError(f"the head is longer than {self.max_size} bytes", 431)
+            # A bare line feed cannot become part of a head: do not wait for an end that will not come.
+            self._refuse_bare_lf(self._seen, len(buffer))
+            self._seen = max(0, len(buffer) - 3)
+            return None
+        end += 4
+        if end > self.max_size:
+            raise HandshakeError(f"the head is longer than {self.max_size} bytes", 431)
+        self._refuse_bare_lf(self._seen, end)
+        head, rest = bytes(buffer[:end]), bytes(buffer[end:])
+        buffer.clear()
+        return head, rest
+
+    def _refuse_bare_lf(self, start: int, end: int) -> None:
+        if _BARE_LF.search(self._buffer, max(0, start - 1), end):
+            raise HandshakeError("a line of the head ends with a bare line feed")
+
+
+def parse_request(head: bytes) -> Request:
+    """Parse the head of a request.
+
+    Raises:
+        HandshakeError: it is not HTTP/1.x; ``.status`` is the answer that it deserves.
+    """
+    event = _parse(head, h11.SERVER)
+    assert isinstance(event, h11.Request)
+    return Request(
+        event.method.decode("latin-1"),
+        event.target.decode("latin-1"),
+        event.http_version.decode("ascii"),
+        _headers(event.headers),
+    )
+
+
+def parse_response(head: bytes) -> Response:
+    """Parse the head of a response.
+
+    Raises:
+        HandshakeError: it is not HTTP/1.x.
+    """
+    event = _parse(head, h11.CLIENT)
+    assert isinstance(event, (h11.Response, h11.InformationalResponse))
+    return Response(event.status_code, event.reason.decode("latin-1"), _headers(event.headers))
+
+
+def _parse(head: bytes, role: type[h11.SERVER | h11.CLIENT]) -> object:
+    if _FOLDED.search(head):
+        raise HandshakeError("a header is folded over two lines")
+    if head.count(b"\r\n") - 2 > MAX_FIELDS:
+        raise HandshakeError(f"the head has more than {MAX_FIELDS} header fields", 431)
+    connection = h11.Connection(role, max_incomplete_event_size=len(head) + 1)
+    try:
+        if role is h11.CLIENT:
+            # h11 reads a response only after a request; this one stands in for ours.
+            connection.send(_ASKED)
+            connection.send(h11.EndOfMessage())
+        connection.receive_data(head)
+        return connection.next_event()
+    except h11.ProtocolError as error:
+        status = getattr(error, "error_status_hint", 400)
+        raise HandshakeError(f"not HTTP: {error}", status) from error
+
+
+_ASKED = h11.Request(
+    method="GET", target="/", headers=[("Host", "h"), ("Connection", "upgrade"), ("Upgrade", "websocket")]
+)
+
+
+def _headers(fields: h11._headers.Headers) -> Headers:
+    return Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in fields.raw_items())
+
+
+def check_header(name: str, value: str) -> None:
+    """Refuse a header that could not be sent, or would be read as two (response splitting).
+
+    Raises:
+        ConfigurationError: a name that is no token, or CR, LF or NUL in the value.
+    """
+    if not isinstance(name, str) or not name or not TOKEN.issuperset(name):
+        raise ConfigurationError(f"{name!r} is no header name")
+    if not isinstance(value, str) or any(char in "\r\n\0" for char in value):
+        raise ConfigurationError(f"the value of header {name} must be a str without CR, LF and NUL, not {value!r}")
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"the value of header {name} must be latin-1, not {value!r}") from None
+
+
+def serialize_head(start_line: str, fields: Iterable[tuple[str, str]]) -> bytes:
+    """Return the bytes of a head; the fields have been checked."""
+    lines = [start_line, *(f"{name}: {value}" for name, value in fields), "", ""]
+    return "\r\n".join(lines).encode("latin-1")
+
+
+def parse_host(value: str) -> tuple[str, int | None]:
+    """Return ``(host, port)`` of a Host header; the port is None where none is given.
+
+    urllib accepts spaces, slashes and user names here, and raises errors of its own on the rest.
+
+    Raises:
+        HandshakeError: it is not host[:port] (RFC 9110 §7.2).
+    """
+    match = _HOST.fullmatch(value)
+    port = match["port"] if match else None
+    if match is None or (port and int(port) > 65535):
+        raise HandshakeError(f"the Host header is not host[:port]: {value[:80]!r}")
+    return match["host"], int(port) if port else None
+
+
+def split_tokens(value: str) -> list[str]:
+    """Return the members of a comma-separated list, stripped, without empty ones (RFC 9110 §5.6.1), in linear time."""
+    return [part for part in (part.strip(" \t") for part in value.split(",")) if part]

@@ -1,0 +1,63 @@
+"""Options by keyword: an unknown name or an unfit value is refused at the call that gives it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from wsdriver.exceptions import ConfigurationError
+
+__all__ = ["DEFAULT_MAX_LENGTH", "check_int", "check_seconds", "check_tokens", "make_options"]
+
+#: Bytes of one message, the same as in websocket-driver: 64 MiB less one.
+DEFAULT_MAX_LENGTH = 2**26 - 1
+
+#: RFC 9110 §5.6.2: what a token (header name, subprotocol) is made of.
+TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+
+T = TypeVar("T")
+
+
+def make_options(kind: type[T], given: Mapping[str, Any]) -> T:
+    """Build the dataclass ``kind`` from keyword arguments.
+
+    Raises:
+        ConfigurationError: a name that ``kind`` does not have; the message names the nearest one.
+    """
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    for name in given:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(sorted(names))}"
+            raise ConfigurationError(f"unknown option {name!r}: {hint}")
+    return kind(**given)
+
+
+def check_int(name: str, value: object, least: int, most: int | None = None) -> None:
+    """Refuse what is no int within ``least`` and ``most``."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least or (most is not None and value > most):
+        bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ConfigurationError(f"{name} must be an int {bounds}, not {value!r}")
+
+
+def check_seconds(name: str, value: object) -> None:
+    """Refuse what is neither None (off) nor a positive number of seconds."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        raise ConfigurationError(f"{name} must be a positive number of seconds, or None for none, not {value!r}")
+
+
+def check_tokens(name: str, value: str | Iterable[str] | None) -> tuple[str, ...]:
+    """Return ``value`` as a tuple of distinct tokens (RFC 6455 §4.1: subprotocol names)."""
+    if value is None:
+        return ()
+    tokens = tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else tuple(value)
+    for token in tokens:
+        if not isinstance(token, str) or not token or not TOKEN.issuperset(token):
+            raise ConfigurationError(f"{name} must be a list of tokens such as ['chat'], not {value!r}")
+    if len(set(tokens)) != len(tokens):
+        raise ConfigurationError(f"{name} names one of them twice: {value!r}")
+    return tokens
