@@ -1,4 +1,4 @@
-from wsdriver.framing.hybi cimport FrameDecoder, append_frame
+from wsdriver.framing.hybi cimport FrameDecoder, append_frame, append_head
 
 
 cdef class Driver:
@@ -36,3 +36,4 @@ cdef class Driver:
     cpdef _scan(self)
     cpdef list take_inbox(self, list empty)
     cpdef bint send_data(self, int opcode, object message) except -1
+    cpdef bint send_head(self, int opcode, Py_ssize_t size) except -1

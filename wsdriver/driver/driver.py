@@ -44,7 +44,7 @@ from wsdriver.events import (
     PongEvent,
 )
 from wsdriver.exceptions import HandshakeError, InvalidPayload, ProtocolError
-from wsdriver.framing.hybi import BytesLike, FrameDecoder, Item, append_frame
+from wsdriver.framing.hybi import BytesLike, FrameDecoder, Item, append_frame, append_head
 from wsdriver.framing.masking import masking_key
 from wsdriver.framing.opcodes import BINARY, CLOSE, PING, PONG, TEXT, MaskPlace
 from wsdriver.http import Headers, HeadReader, Request, check_header, parse_request
@@ -444,7 +444,7 @@ class Driver:
             self._deliver()
 
     def _scan(self) -> None:
-        """Handle the control frames among the new items; leave the messages, and the controls as marks, in the inbox."""
+        """Handle the control frames among the new items; all stay in the inbox, the controls as marks of their time."""
         inbox = self.inbox
         index = self._delivered
         length = len(inbox)
@@ -471,12 +471,12 @@ class Driver:
             while self._delivered < len(self.inbox):
                 item = self.inbox[self._delivered]
                 self._delivered += 1
-                if type(item) is tuple:
+                if isinstance(item, (str, bytes)):
+                    self._emit("message", MessageEvent(item))
+                else:
                     self._control(item[0], item[1])
                     if item[0] == PING:
                         self._emit("ping", PingEvent(item[1]))
-                else:
-                    self._emit("message", MessageEvent(item))
         finally:
             self._delivering = False
             if self._delivered == len(self.inbox):
@@ -498,15 +498,13 @@ class Driver:
                     self._write()
         elif opcode == PONG:
             callbacks = self._callbacks
-            if callbacks is not None:
+            if callbacks is not None and payload in callbacks:
                 # A pong answers its ping and all before it (§5.5.3).
-                if payload in callbacks:
-                    for data in list(callbacks):
-                        waiting = callbacks.pop(data)
-                        if data == payload:
-                            for callback in waiting:
-                                callback()
-                            break
+                for data in list(callbacks):
+                    for callback in callbacks.pop(data):
+                        callback()
+                    if data == payload:
+                        break
             if self.observer is None:
                 self._emit("pong", PongEvent(payload))
         elif opcode == CLOSE:
@@ -600,6 +598,16 @@ class Driver:
         if self.ready_state != OPEN:
             return False
         append_frame(self.outbox, 0x80 | opcode, message, masking_key() if self._masks else None)
+        return True
+
+    def send_head(self, opcode: int, size: int) -> bool:
+        """Put only the head of a data frame into the outbox, where the state allows: the caller writes the payload.
+
+        For observers, on servers: their payloads are not masked.
+        """
+        if self.ready_state != OPEN:
+            return False
+        append_head(self.outbox, 0x80 | opcode, size)
         return True
 
     def _append(self, opcode: int, payload: Any) -> None:

@@ -7,6 +7,7 @@ cdef extern from "bytes.h":
 
 
 cpdef Py_ssize_t append_frame(bytearray out, int first, object payload, bytes key) except -1
+cpdef int append_head(bytearray out, int first, size_t size) except -1
 
 
 cdef class FrameDecoder:

@@ -29,7 +29,7 @@ from typing import TypeAlias
 from wsdriver.framing.faults import header_fault, too_big, too_many_fragments, utf8_fault
 from wsdriver.framing.opcodes import BINARY, CLOSE, CONTINUATION, OPCODES, TEXT, MaskPlace
 
-__all__ = ["BytesLike", "FrameDecoder", "Item", "append_frame", "apply_mask"]
+__all__ = ["BytesLike", "FrameDecoder", "Item", "append_frame", "append_head", "apply_mask"]
 
 BytesLike: TypeAlias = "bytes | bytearray | memoryview"
 
@@ -60,6 +60,19 @@ def apply_mask(data: bytes | bytearray | memoryview, key: bytes, offset: int = 0
     return bytes(result)
 
 
+def _head(first: int, mask_bit: int, size: int) -> bytes:
+    if size < 126:
+        return bytes((first, mask_bit | size))
+    if size < 65536:
+        return bytes((first, mask_bit | 126)) + size.to_bytes(2, "big")
+    return bytes((first, mask_bit | 127)) + size.to_bytes(8, "big")
+
+
+def append_head(out: bytearray, first: int, size: int) -> None:
+    """Append the head of an unmasked frame whose payload the caller writes itself."""
+    out += _head(first, 0, size)
+
+
 def append_frame(out: bytearray, first: int, payload: str | BytesLike, key: bytes | None) -> int:
     """Append one frame to ``out``, whole, or nothing at all.
 
@@ -76,29 +89,18 @@ def append_frame(out: bytearray, first: int, payload: str | BytesLike, key: byte
         UnicodeEncodeError: a str with a lone surrogate.
         TypeError: neither str nor bytes-like.
     """
-    data = (
-        payload.encode()
-        if isinstance(payload, str)
-        else payload
-        if type(payload) is bytes
-        else bytes(memoryview(payload))
-    )
-    length = len(data)
-    mask_bit = 0 if key is None else 0x80
-    if length < 126:
-        head = bytes((first, mask_bit | length))
-    elif length < 65536:
-        head = bytes((first, mask_bit | 126)) + length.to_bytes(2, "big")
+    if isinstance(payload, str):
+        data = payload.encode()
     else:
-        head = bytes((first, mask_bit | 127)) + length.to_bytes(8, "big")
+        data = payload if type(payload) is bytes else bytes(memoryview(payload))
     if key is None:
-        out += head
+        out += _head(first, 0, len(data))
         out += data
     else:
-        data = apply_mask(data, key)
-        out += head + key
-        out += data
-    return length
+        masked = apply_mask(data, key)
+        out += _head(first, 0x80, len(data)) + key
+        out += masked
+    return len(data)
 
 
 class FrameDecoder:

@@ -26,7 +26,7 @@ cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object o)
 
 
-__all__ = ["BytesLike", "FrameDecoder", "Item", "append_frame", "apply_mask"]
+__all__ = ["BytesLike", "FrameDecoder", "Item", "append_frame", "append_head", "apply_mask"]
 
 BytesLike = "bytes | bytearray | memoryview"
 Item = "str | bytes | tuple[int, bytes, int]"
@@ -59,25 +59,37 @@ def apply_mask(data, bytes key not None, unsigned int offset=0):
         PyBuffer_Release(&view)
 
 
-cdef inline int _append(bytearray out, int first, const unsigned char *payload, size_t length, bytes key) except -1:
-    cdef unsigned char head[14]
-    cdef unsigned int size = 2, i
-    cdef unsigned char mask_bit = 0 if key is None else 0x80
-    cdef size_t old = PyByteArray_GET_SIZE(out)
-    cdef unsigned char *p
+cdef inline unsigned int _head(unsigned char *head, int first, unsigned char mask_bit, size_t length) noexcept:
+    cdef unsigned int i
     head[0] = first
     if length < 126:
         head[1] = mask_bit | length
-    elif length < 65536:
+        return 2
+    if length < 65536:
         head[1] = mask_bit | 126
         head[2] = length >> 8
         head[3] = length
-        size = 4
-    else:
-        head[1] = mask_bit | 127
-        for i in range(8):
-            head[2 + i] = <uint64_t>length >> (56 - 8 * i)
-        size = 10
+        return 4
+    head[1] = mask_bit | 127
+    for i in range(8):
+        head[2 + i] = <uint64_t>length >> (56 - 8 * i)
+    return 10
+
+
+cpdef int append_head(bytearray out, int first, size_t size) except -1:
+    cdef unsigned char head[14]
+    cdef unsigned int count = _head(head, first, 0, size)
+    cdef size_t old = PyByteArray_GET_SIZE(out)
+    PyByteArray_Resize(out, old + count)
+    memcpy(<unsigned char *>PyByteArray_AS_STRING(out) + old, head, count)
+    return 0
+
+
+cdef inline int _append(bytearray out, int first, const unsigned char *payload, size_t length, bytes key) except -1:
+    cdef unsigned char head[14]
+    cdef unsigned int size = _head(head, first, 0 if key is None else 0x80, length)
+    cdef size_t old = PyByteArray_GET_SIZE(out)
+    cdef unsigned char *p
     if key is not None:
         memcpy(head + size, PyBytes_AS_STRING(key), 4)
         size += 4

@@ -16,7 +16,10 @@ _position = 0
 
 
 def masking_key() -> bytes:
-    """Return 4 bytes that nobody can predict and no other frame has. (One system call a frame costs more than a send.)"""
+    """Return 4 bytes that nobody can predict, and that no other frame has.
+
+    They are drawn in bulk: a system call for each frame costs more than framing it.
+    """
     global _pool, _position
     position = _position
     if position >= len(_pool):

@@ -1,5 +1,5 @@
 from wsdriver.driver.driver cimport Driver
-from wsdriver.green.sockio cimport get_ident, read_into, write_from
+from wsdriver.green.sockio cimport get_ident, read_into, write_both, write_from
 
 
 cdef class Connection:
@@ -16,6 +16,8 @@ cdef class Connection:
     cdef bint _flush_scheduled
     cdef bint _heard
     cdef public object _hub
+    cdef bytes _large
+    cdef Py_ssize_t _large_start
     cdef object _loop
     cdef public object _on_release
     cdef list _opening
@@ -29,6 +31,7 @@ cdef class Connection:
     cdef bytearray _scratch
     cdef bint _secure
     cdef bint _shut
+    cdef Py_ssize_t _split
     cdef public object _sock
     cdef unsigned long _thread
     cdef object _timer
@@ -57,5 +60,6 @@ cdef class Connection:
     cpdef _read(self)
     cpdef _resume_waiter(self)
     cpdef bint _unhandled(self)
+    cpdef Py_ssize_t _unsent(self)
     cpdef _wait_input(self, deadline, timeout)
     cpdef _written(self)

@@ -32,7 +32,7 @@ from wsdriver.exceptions import ConnectionClosed, HandshakeError
 from wsdriver.framing.opcodes import BINARY, PING, TEXT
 from wsdriver.green.loop import call_in_hub, scratch_of
 from wsdriver.green.options import ConnectionOptions
-from wsdriver.green.sockio import get_ident, read_into, write_from
+from wsdriver.green.sockio import get_ident, read_into, write_both, write_from
 
 __all__ = ["Connection"]
 
@@ -45,6 +45,9 @@ CONNECTING = 0
 OPEN = 1
 CLOSING = 2
 CLOSED = 3
+
+#: From this size on, a server's payload is not copied into the buffer.
+LARGE = 32768
 
 #: Reads in one go where one read returns one TLS record; then others have their turn.
 MAX_ROUNDS = 16
@@ -79,6 +82,8 @@ class Connection:
         "_hub",
         "_inbound_limit",
         "_inbound_messages",
+        "_large",
+        "_large_start",
         "_loop",
         "_on_release",
         "_opening",
@@ -93,6 +98,7 @@ class Connection:
         "_secure",
         "_shut",
         "_sock",
+        "_split",
         "_thread",
         "_timer",
         "_unread",
@@ -115,6 +121,9 @@ class Connection:
 
     def __init__(self, options: ConnectionOptions, client: bool) -> None:
         self.options = options
+        self._large: bytes = None  # type: ignore[assignment]  # a payload on its way: behind out[:_split]
+        self._large_start = 0
+        self._split = 0
         self._write_limit = options.write_limit
         self._inbound_limit = options.inbound_limit
         self._inbound_messages = options.inbound_messages
@@ -214,7 +223,7 @@ class Connection:
         self._resume_waiter()
         if self._sock is None:
             return
-        if len(self._out) > 0 and not self._write_blocked:
+        if self._unsent() > 0 and not self._write_blocked:
             self._flush()
         if self._unread > self._inbound_limit or len(self._driver.inbox) > self._inbound_messages:
             self._pause()
@@ -244,7 +253,7 @@ class Connection:
                 rounds += 1
             elif count == 0:
                 driver.eof()
-                if len(self._out) > 0:
+                if self._unsent() > 0:
                     self._flush()
                 self._release()
                 return
@@ -317,7 +326,7 @@ class Connection:
         """See that what was just put into the buffer goes out."""
         if self._write_blocked or self._sock is None:
             return
-        if len(self._out) < 65536 and self._unhandled():
+        if self._unsent() < 65536 and self._unhandled():
             # More input waits: let the answers to all of it go out together.
             if not self._coalescing and not self._flush_scheduled:
                 self._flush_scheduled = True
@@ -327,15 +336,18 @@ class Connection:
 
     def _scheduled_flush(self) -> None:
         self._flush_scheduled = False
-        if self._sock is not None and len(self._out) > 0 and not self._write_blocked:
+        if self._sock is not None and self._unsent() > 0 and not self._write_blocked:
             self._flush()
 
     def _flush(self) -> None:
         """Write what the socket takes; the rest goes when it is writable."""
         out = self._out
-        while len(out) > 0:
+        while len(out) > 0 or self._large is not None:
             try:
-                count = write_from(self._sock, self._fd, out)
+                if self._large is None:
+                    count = write_from(self._sock, self._fd, out)
+                else:
+                    count = write_both(self._sock, self._fd, out, self._split, self._large, self._large_start)
             except OSError as error:
                 self._write_failed(error)
                 return
@@ -347,10 +359,24 @@ class Connection:
                     self._watch_writable()
                 return
             self.bytes_sent += count
+            if self._large is not None:
+                of_out = min(count, self._split)
+                self._split -= of_out
+                self._large_start += count - of_out
+                if self._large_start == len(self._large):
+                    self._large = None  # type: ignore[assignment]
+                count = of_out
             if count == len(out):
                 out.clear()
-                break
-            del out[:count]
+            else:
+                del out[:count]
+
+    def _unsent(self) -> int:
+        """Return how many bytes wait for the socket."""
+        size = len(self._out)
+        if self._large is not None:
+            size += len(self._large) - self._large_start
+        return size
 
     def _watch_writable(self) -> None:
         if self._writer is None:
@@ -380,7 +406,7 @@ class Connection:
 
     def _wake_drained(self) -> None:
         waiting = self._drained
-        if waiting is not None and (self._sock is None or len(self._out) <= self._write_limit):
+        if waiting is not None and (self._sock is None or self._unsent() <= self._write_limit):
             self._drained = None
             for waiter in waiting:
                 self._loop.run_callback(waiter.switch, None)
@@ -390,6 +416,7 @@ class Connection:
         if self._reader is not None and self._driver.ready_state != CLOSED and not self._secure:
             self.close_error = error
             self._out.clear()
+            self._large = None  # type: ignore[assignment]
             self._write_blocked = True
             self._read()
             self._loop.run_callback(self._resume_waiter)
@@ -406,7 +433,7 @@ class Connection:
             return  # the hub must not wait; the next sender will
         timeout = self.options.send_timeout
         deadline = None if timeout is None else monotonic() + timeout
-        while self._sock is not None and len(self._out) > self._write_limit:
+        while self._sock is not None and self._unsent() > self._write_limit:
             if self._drained is None:
                 self._drained = []
             if not self._sleep(self._drained, deadline):
@@ -448,10 +475,10 @@ class Connection:
         """Move the end on, once the driver has closed: flush, then let the socket go."""
         if self._sock is None:
             return
-        if len(self._out) > 0 and not self._write_blocked:
+        if self._unsent() > 0 and not self._write_blocked:
             self._flush()
         self._resume_waiter()
-        if self._sock is None or len(self._out) > 0:
+        if self._sock is None or self._unsent() > 0:
             return
         if self.was_clean and not self._client:
             # Both close frames are through: the server ends TCP first (RFC 6455 §7.1.1).
@@ -508,6 +535,7 @@ class Connection:
             pass
         sock.close()
         self._out.clear()
+        self._large = None  # type: ignore[assignment]
         waiter = self._waiter
         if waiter is not None:
             self._loop.run_callback(self._resume_waiter)
@@ -551,7 +579,7 @@ class Connection:
         if self._sock is None:
             return
         if options.ping_timeout is None:
-            self._arm(options.ping, self._beat)
+            self._start_heartbeat()
         else:
             self._arm(options.ping_timeout, self._judge)
 
@@ -559,18 +587,17 @@ class Connection:
         self.latency = monotonic() - self._ping_sent
 
     def _judge(self) -> None:
-        options = self.options
         if not self._heard and not self._paused:
             # If our own loop was late, the answer may lie in the socket: look before judging.
             self._read()
             self._resume_waiter()
             if self._sock is None:
                 return
-        if self._heard or self._paused:
-            self._arm(max(options.ping - options.ping_timeout, 0.001), self._beat)
-            return
         silence = monotonic() - self._ping_sent
-        if len(self._out) == 0:
+        if self._heard or self._paused:
+            self._arm(max((self.options.ping or 0) - silence, 0.001), self._beat)
+            return
+        if self._unsent() == 0:
             self._driver.close(1011, "ping timeout")
             self._flush()
         if self._sock is not None:
@@ -633,18 +660,17 @@ class Connection:
                 return call_in_hub(self._hub, self._next, timeout)
             if self._paused:
                 self._resume()
-            if len(self._out) > 0 and not self._write_blocked:
+            if self._unsent() > 0 and not self._write_blocked:
                 self._flush()
                 if self._sock is None:
                     continue
-            if timeout is not None:
-                if deadline is None:
-                    deadline = monotonic() + timeout
-                    if timeout <= 0:
-                        self._read()
-                        if len(driver.inbox) > 0:
-                            continue
-                        raise TimeoutError("no message is there")
+            if timeout is not None and deadline is None:
+                deadline = monotonic() + timeout
+                if timeout <= 0:
+                    self._read()
+                    if len(driver.inbox) > 0 or driver.ready_state == CLOSED:
+                        continue
+                    raise TimeoutError("no message is there")
             self._wait_input(deadline, timeout)
 
     def _wait_input(self, deadline: float | None, timeout: float | None) -> None:
@@ -665,9 +691,9 @@ class Connection:
             if timer is not None:
                 timer.stop()
                 timer.close()
-        if deadline is not None and len(self._driver.inbox) == 0 and self._driver.ready_state != CLOSED:
-            if monotonic() >= deadline:
-                raise TimeoutError(f"no message came within {timeout} seconds")
+        nothing = len(self._driver.inbox) == 0 and self._driver.ready_state != CLOSED
+        if deadline is not None and nothing and monotonic() >= deadline:
+            raise TimeoutError(f"no message came within {timeout} seconds")
 
     # --- sending ----------------------------------------------------------------------------------------------------
 
@@ -700,13 +726,21 @@ class Connection:
             opcode = BINARY
         elif not isinstance(message, str):
             message = bytes(message).decode()
-        if not driver.send_data(opcode, message):
+        if len(message) >= LARGE and not self._client and not self._secure and self._large is None:
+            # Not copied: it is written from where it lies.
+            data = message.encode() if isinstance(message, str) else bytes(message)
+            if not driver.send_head(opcode, len(data)):
+                raise self._closed_error()
+            self._large = data
+            self._large_start = 0
+            self._split = len(self._out)
+        elif not driver.send_data(opcode, message):
             raise self._closed_error()
         self.messages_sent += 1
         self._written()
         if self._sock is None:
             raise self._closed_error()
-        if len(self._out) > self._write_limit:
+        if self._unsent() > self._write_limit:
             self._wait_drained()
 
     def _opened_driver(self) -> Driver:
@@ -915,7 +949,7 @@ class Connection:
     @property
     def buffered_amount(self) -> int:
         """Bytes that wait to be taken by the network."""
-        return 0 if self._out is None else len(self._out)
+        return 0 if self._out is None else self._unsent()
 
 
 class _Spawned:

@@ -45,8 +45,8 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
 
     def load_wsgi(self) -> None:
         super().load_wsgi()
-        self._application = self.wsgi
-        self.wsgi = self._serve
+        self._application: Any = self.wsgi
+        self.wsgi: Any = self._serve
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
         self._current.request = req
@@ -64,7 +64,7 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
         environ[KEY] = takeover
         environ["wsgi.websocket"] = WebSocket(environ)
         failure: BaseException | None = None
-        result = None
+        result: Any = None
         try:
             result = self._application(environ, start_response)
         except BaseException as error:

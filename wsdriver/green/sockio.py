@@ -11,7 +11,7 @@ from typing import Any
 
 from gevent.monkey import get_original
 
-__all__ = ["WANT_READ", "WANT_WRITE", "get_ident", "read_into", "write_from"]
+__all__ = ["WANT_READ", "WANT_WRITE", "get_ident", "read_into", "write_both", "write_from"]
 
 COMPILED = False
 
@@ -66,5 +66,22 @@ def write_from(sock: Any, fd: int, data: bytearray) -> int:
         return WANT_READ
     finally:
         # While a view lives, the buffer cannot grow; a traceback could keep it.
+        part.release()
+        view.release()
+
+
+def write_both(sock: Any, fd: int, first: bytearray, split: int, second: bytes, start: int) -> int:
+    """Write ``first[:split]`` and ``second[start:]`` with one system call, without joining them.
+
+    Not for TLS. Returns and raises as :func:`write_from`.
+    """
+    view = memoryview(first)
+    part = view[:split]
+    rest = memoryview(second)[start:]
+    try:
+        return sock.sendmsg((part, rest))  # type: ignore[no-any-return]
+    except BlockingIOError:
+        return WANT_WRITE
+    finally:
         part.release()
         view.release()

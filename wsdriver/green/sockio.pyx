@@ -5,6 +5,7 @@ The GIL stays held: neither call waits, and letting go costs more than most of t
 """
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
 from libc.errno cimport EAGAIN, EINTR, errno
 
@@ -18,6 +19,7 @@ cdef extern from "sockio.h":
     bint WSD_NATIVE
     Py_ssize_t wsd_recv(int fd, void *buffer, size_t size)
     Py_ssize_t wsd_send(int fd, const void *data, size_t size)
+    Py_ssize_t wsd_send_both(int fd, void *a, size_t m, void *b, size_t n)
 
 
 COMPILED = True
@@ -70,6 +72,32 @@ cpdef Py_ssize_t write_from(sock, int fd, bytearray data) except -3:
         return -2
     except SSLWantReadError:
         return -1
+    finally:
+        part.release()
+        view.release()
+
+
+cpdef Py_ssize_t write_both(sock, int fd, bytearray first, Py_ssize_t split, bytes second, Py_ssize_t start) except -3:
+    cdef Py_ssize_t count
+    if WSD_NATIVE and fd >= 0:
+        if split > PyByteArray_GET_SIZE(first) or split < 0 or start < 0 or start > PyBytes_GET_SIZE(second):
+            raise IndexError("write_both() was given bounds outside of its data")
+        while True:
+            count = wsd_send_both(fd, PyByteArray_AS_STRING(first), split,
+                                  PyBytes_AS_STRING(second) + start, PyBytes_GET_SIZE(second) - start)
+            if count >= 0:
+                return count
+            if errno == EAGAIN:
+                return -2
+            if errno != EINTR:
+                PyErr_SetFromErrno(OSError)
+    view = memoryview(first)
+    part = view[:split]
+    rest = memoryview(second)[start:]
+    try:
+        return sock.sendmsg((part, rest))
+    except BlockingIOError:
+        return -2
     finally:
         part.release()
         view.release()
