@@ -4,6 +4,7 @@ from wsdriver.framing.hybi cimport FrameDecoder, append_frame, append_head
 cdef class Driver:
     cdef object __weakref__
     cdef object _callbacks
+    cdef object _checked
     cdef object _client
     cdef FrameDecoder _decoder
     cdef Py_ssize_t _delivered
@@ -13,6 +14,7 @@ cdef class Driver:
     cdef object _environ
     cdef object _extra
     cdef object _fault
+    cdef bytes _head
     cdef object _late_pong
     cdef bint _masks
     cdef object _options
@@ -23,7 +25,6 @@ cdef class Driver:
     cdef bint _started
     cdef object _version
     cdef bint _wanted
-    cdef public object base_environ
     cdef readonly object close_received
     cdef readonly object close_sent
     cdef readonly list inbox

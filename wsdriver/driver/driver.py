@@ -90,6 +90,7 @@ class Driver:
     __slots__ = (
         "__weakref__",
         "_callbacks",
+        "_checked",
         "_client",
         "_decoder",
         "_delivered",
@@ -99,6 +100,7 @@ class Driver:
         "_environ",
         "_extra",
         "_fault",
+        "_head",
         "_late_pong",
         "_masks",
         "_options",
@@ -109,7 +111,6 @@ class Driver:
         "_started",
         "_version",
         "_wanted",
-        "base_environ",
         "close_received",
         "close_sent",
         "inbox",
@@ -129,9 +130,10 @@ class Driver:
         self._decoder: FrameDecoder = None  # type: ignore[assignment]  # until open
         self._emitter: Emitter | None = None
         self._reader: HeadReader | None = HeadReader() if reads_head else None
-        self._request: Request | None = None
+        self._head: bytes | None = None  # of the request, on a server that reads it by itself
+        self._request: Request | None = None  # ... parsed, until it is answered
+        self._checked: Environ | None = None  # the environ of a request that is right, until it is answered
         self._environ: Environ | None = None if client is not None or reads_head else socket.environ
-        self.base_environ: Environ = {}
         self._early: bytearray | None = None
         self._extra: list[tuple[str, str]] | None = None
         self._queue: list[tuple[str, tuple[Any, ...]]] | None = None
@@ -232,10 +234,18 @@ class Driver:
 
     @property
     def environ(self) -> Environ | None:
-        if self._environ is None and self._request is not None:
+        if self._environ is None and self._head is not None:
             # Built when somebody asks: most handlers never do, and it is larger than the rest of an idle connection.
-            self._environ = build_environ(self._request, bytes(self._early or b""), self.base_environ)
+            self._environ = self._checked if self._checked is not None else self._build_environ()
         return self._environ
+
+    def _build_environ(self) -> Environ:
+        base = getattr(self._socket, "base_environ", None) or {}
+        return build_environ(self._parsed_request(), bytes(self._early or b""), base)
+
+    def _parsed_request(self) -> Request:
+        assert self._head is not None
+        return parse_request(self._head) if self._request is None else self._request
 
     @property
     def url(self) -> str | None:
@@ -248,7 +258,7 @@ class Driver:
     @property
     def connected(self) -> bool:
         """On a server, whether the request's head is complete."""
-        return self._request is not None or self._environ is not None
+        return self._head is not None or self._environ is not None
 
     @property
     def method(self) -> str | None:
@@ -265,8 +275,8 @@ class Driver:
     def headers(self) -> Headers | None:
         if self._client is not None:
             return None if self._client.response is None else self._client.response.headers
-        if self._request is not None:
-            return self._request.headers
+        if self._head is not None:
+            return self._parsed_request().headers
         return None if self._environ is None else headers_of(self._environ)
 
     @property
@@ -315,11 +325,9 @@ class Driver:
         return self._accept(headers)
 
     def _accept(self, headers: list[tuple[str, str]]) -> bool:
-        environ = self.environ
-        assert environ is not None
         self._started = True
         try:
-            self._version = check_request(environ)
+            environ = self.check()
         except HandshakeError as error:
             self._refuse(error)
             return False
@@ -327,6 +335,18 @@ class Driver:
         self.outbox += accept_request(environ, self.protocol, headers)
         self._open()
         return True
+
+    def check(self) -> Environ:
+        """Judge the request before it is answered; return its environ.
+
+        Raises:
+            HandshakeError: it would be refused.
+        """
+        if self._checked is None:
+            environ = self._build_environ() if self._environ is None else self._environ
+            self._version = check_request(environ)
+            self._checked = environ
+        return self._checked
 
     def refuse(self, error: HandshakeError) -> None:
         """Answer the request with the error's status and sentence instead of a handshake, and end.
@@ -352,6 +372,9 @@ class Driver:
         mask = MaskPlace.NOWHERE if self._masks else MaskPlace.PAYLOAD
         self._decoder = FrameDecoder(mask, options.max_length, options.max_fragments)
         self.ready_state = OPEN
+        # Of a request that we have read, the head alone says all again.
+        self._request = None
+        self._checked = None
         queue, self._queue = self._queue, None
         for name, arguments in queue or ():
             getattr(self, name)(*arguments)
@@ -391,6 +414,7 @@ class Driver:
                 return None
             self._reader = None
             self._request = parse_request(done[0])
+            self._head = done[0]
             self._keep_early(done[1])
             return "connect"
         self._keep_early(data)

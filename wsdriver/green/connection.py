@@ -529,10 +529,6 @@ class Connection:
                 sock.unwrap()
             except (OSError, ValueError):
                 pass
-        try:
-            sock.shutdown(stdlib_socket.SHUT_RDWR)
-        except OSError:
-            pass
         sock.close()
         self._out.clear()
         self._large = None  # type: ignore[assignment]

@@ -13,7 +13,6 @@ import gevent
 from gevent.server import StreamServer
 
 from wsdriver.driver.driver import Driver
-from wsdriver.driver.server import check_request
 from wsdriver.environ import Environ
 from wsdriver.exceptions import ConfigurationError, HandshakeError
 from wsdriver.green.options import ConnectionOptions
@@ -57,6 +56,18 @@ class StreamWebSocket(WebSocket):
     def remote_address(self) -> Any:
         return self._address
 
+    @property
+    def base_environ(self) -> dict[str, str]:
+        """What the driver's environ cannot know by itself."""
+        host, port = self._address[:2] if isinstance(self._address, tuple) else ("", "")
+        return {
+            "REMOTE_ADDR": host,
+            "REMOTE_PORT": str(port),
+            "SERVER_NAME": self._server_name[0],
+            "SERVER_PORT": str(self._server_name[1]),
+            "wsgi.url_scheme": "https" if self._tls else "http",
+        }
+
     def read_request(self, sock: Any, started: float) -> bool:
         """Read the request's head; False where the peer went away, or sent what is no WebSocket request.
 
@@ -65,14 +76,6 @@ class StreamWebSocket(WebSocket):
             started: when the opening phase began, by the monotonic clock.
         """
         driver = Driver(self, self.options, None, True)
-        host = self._address[0] if isinstance(self._address, tuple) else ""
-        driver.base_environ = {
-            "REMOTE_ADDR": host,
-            "REMOTE_PORT": str(self._address[1]) if isinstance(self._address, tuple) else "",
-            "SERVER_NAME": self._server_name[0],
-            "SERVER_PORT": str(self._server_name[1]),
-            "wsgi.url_scheme": "https" if self._tls else "http",
-        }
         self._attach(sock, driver, self._tls, b"")
         if self._sock is not None:
             self._read()  # most clients have sent it by now
@@ -82,7 +85,7 @@ class StreamWebSocket(WebSocket):
         if driver.ready_state != 0:
             return False
         try:
-            check_request(self.environ)
+            driver.check()
         except HandshakeError as error:
             driver.refuse(error)
             return False
