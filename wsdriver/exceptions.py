@@ -75,27 +75,27 @@ class ProtocolError(WebSocketError):
         code: the close code that tells the peer (RFC 6455 §7.4.1).
     """
 
-    code: int = CloseCode.PROTOCOL_ERROR
+    code: int = int(CloseCode.PROTOCOL_ERROR)
 
 
 class InvalidPayload(ProtocolError):
     """Text that is not UTF-8 (RFC 6455 §8.1)."""
 
-    code = CloseCode.INVALID_PAYLOAD
+    code = int(CloseCode.INVALID_PAYLOAD)
 
 
 class MessageTooBig(ProtocolError):
     """A message over ``max_length``, or one in too many fragments."""
 
-    code = CloseCode.MESSAGE_TOO_BIG
+    code = int(CloseCode.MESSAGE_TOO_BIG)
 
 
 class ExtensionError(ProtocolError):
     """An extension was negotiated wrongly, or could not handle a message."""
 
-    def __init__(self, message: str, code: int = CloseCode.PROTOCOL_ERROR) -> None:
+    def __init__(self, message: str, code: int = int(CloseCode.PROTOCOL_ERROR)) -> None:
         super().__init__(message)
-        self.code = code
+        self.code = int(code)
 
 
 class ConnectionClosed(WebSocketError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from wsdriver.exceptions import InvalidPayload, MessageTooBig, ProtocolError
 from wsdriver.framing.opcodes import CLOSE, CONTINUATION
 
-__all__ = ["header_fault", "too_big", "too_many_fragments", "utf8_fault"]
+__all__ = ["header_fault", "packed_limit", "too_big", "too_many_fragments", "utf8_fault"]
 
 
 def header_fault(
@@ -51,6 +51,11 @@ def header_fault(
 def too_big(length: int, max_length: int) -> MessageTooBig:
     """Return the error for a message of ``length`` bytes (so far)."""
     return MessageTooBig(f"a message of {length} bytes is over the limit of {max_length}")
+
+
+def packed_limit(max_length: int) -> int:
+    """Return how long a message of ``max_length`` bytes may be once an extension has packed it (zlib: 5 in 16 KiB)."""
+    return max_length + (max_length >> 10) + 64
 
 
 def too_many_fragments(max_fragments: int) -> MessageTooBig:

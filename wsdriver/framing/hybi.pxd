@@ -15,7 +15,10 @@ cdef class FrameDecoder:
     cdef public int reserved
     cdef public uint64_t max_length
     cdef public unsigned int max_fragments
+    cdef public bint raw
     cdef bint _masked
+    cdef bytes _opcodes
+    cdef unsigned char _flip
 
     # What waits for more bytes: a header, or a whole control frame.
     cdef unsigned char _buffer[14 + 125]

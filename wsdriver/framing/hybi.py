@@ -26,7 +26,7 @@ from __future__ import annotations
 from codecs import utf_8_decode
 from typing import TypeAlias
 
-from wsdriver.framing.faults import header_fault, too_big, too_many_fragments, utf8_fault
+from wsdriver.framing.faults import header_fault, packed_limit, too_big, too_many_fragments, utf8_fault
 from wsdriver.framing.opcodes import BINARY, CLOSE, CONTINUATION, OPCODES, TEXT, MaskPlace
 
 __all__ = ["BytesLike", "FrameDecoder", "Item", "append_frame", "append_head", "apply_mask"]
@@ -111,14 +111,19 @@ class FrameDecoder:
         max_length: bytes that a message may have, on the wire, over all its fragments; 0 for no limit.
         max_fragments: frames that a message may have.
         reserved: the reserved bits of the first byte (0x40, 0x20, 0x10) that an extension owns.
+        opcodes: what each of the 16 opcodes on the wire means, 255 for nothing.
+        more: whether the first bit says that more fragments follow, as in hybi-01 to -03, instead of FIN.
 
     Attributes:
+        raw: whether all messages are for an extension, and come out as ``(opcode, bytes, reserved bits)``; otherwise
+            only those do that have a reserved bit set.
         closed: true after a close frame: later bytes are dropped (RFC 6455 §5.5.1).
     """
 
     __slots__ = (
         "_buffer",
         "_fin",
+        "_flip",
         "_fragments",
         "_key",
         "_left",
@@ -126,15 +131,30 @@ class FrameDecoder:
         "_message",
         "_offset",
         "_opcode",
+        "_opcodes",
         "_rsv",
         "_tail",
         "closed",
         "max_fragments",
         "max_length",
+        "raw",
         "reserved",
     )
 
-    def __init__(self, mask: int, max_length: int, max_fragments: int, reserved: int = 0) -> None:
+    def __init__(
+        self,
+        mask: int,
+        max_length: int,
+        max_fragments: int,
+        reserved: int = 0,
+        opcodes: bytes = OPCODES,
+        more: bool = False,
+    ) -> None:
+        if len(opcodes) != 16:
+            raise ValueError("the table of opcodes has 16 entries")
+        self.raw = False
+        self._opcodes = opcodes
+        self._flip = 0x80 if more else 0
         self._mask = mask == MaskPlace.PAYLOAD
         self.max_length = max_length
         self.max_fragments = max_fragments
@@ -172,7 +192,7 @@ class FrameDecoder:
                 continue
             if end - start < 2:
                 break
-            first, second = view[start], view[start + 1]
+            first, second = view[start] ^ self._flip, view[start + 1]
             length = second & 0x7F
             at = start + 2
             if length == 126:
@@ -189,12 +209,15 @@ class FrameDecoder:
                 length = int.from_bytes(view[start + 2 : at], "big")
                 if length < 65536 or length >> 63:
                     length = -1
-            opcode = OPCODES[first & 15]
+            opcode = self._opcodes[first & 15]
             self._check(first, second, opcode, length)
             if opcode < CLOSE:
                 size = length + (len(self._message) if self._message is not None else 0)
                 if self.max_length and size > self.max_length:
-                    raise too_big(size, self.max_length)
+                    # What an extension has packed may be a little longer than what it unpacks to; that is judged later.
+                    packed = first & 0x70 or (self._message is not None and self._rsv)
+                    if not packed or size > packed_limit(self.max_length):
+                        raise too_big(size, self.max_length)
             key = b""
             if masked:
                 if at + 4 > end:
@@ -211,12 +234,14 @@ class FrameDecoder:
                     self.closed = True
                     return
                 continue
-            if first & 0xF0 == 0x80 and opcode != CONTINUATION and at + length <= end:
+            if first >= 0x80 and opcode != CONTINUATION and at + length <= end:
                 # A whole message in one frame that is all here: the usual case.
                 payload = bytes(view[at : at + length])
                 if masked:
                     payload = apply_mask(payload, key)
-                if opcode == BINARY:
+                if self.raw or first & 0x70:
+                    out.append((opcode, payload, first & 0x70))
+                elif opcode == BINARY:
                     out.append(payload)
                 else:
                     try:
@@ -281,7 +306,7 @@ class FrameDecoder:
             self._offset = (self._offset + len(chunk)) & 3
         self._left -= end - start
         self._message += chunk
-        if self._opcode == TEXT and not self._rsv:
+        if self._opcode == TEXT and not self._rsv and not self.raw:
             self._validate(bytes(chunk))
         if not self._left:
             self._end_frame(out)
@@ -305,7 +330,7 @@ class FrameDecoder:
         message = self._message
         assert message is not None
         self._message = None
-        if self._rsv:
+        if self._rsv or self.raw:
             out.append((self._opcode, bytes(message), self._rsv))
         elif self._opcode == TEXT:
             if self._tail:

@@ -9,7 +9,7 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
-from wsdriver.framing.faults import header_fault, too_big, too_many_fragments, utf8_fault
+from wsdriver.framing.faults import header_fault, packed_limit, too_big, too_many_fragments, utf8_fault
 from wsdriver.framing.opcodes import OPCODES as _OPCODES
 
 
@@ -39,10 +39,6 @@ cdef enum:
     CLOSE = 8
     SMALL = 4096  # below this, a text is unmasked on the stack
     WHOLE = 1 << 26  # above this, memory is taken only as the bytes come, whatever length was declared
-
-cdef unsigned char OPCODES[16]
-for _i in range(16):
-    OPCODES[_i] = _OPCODES[_i]
 
 
 def apply_mask(data, bytes key not None, unsigned int offset=0):
@@ -135,11 +131,17 @@ cpdef Py_ssize_t append_frame(bytearray out, int first, object payload, bytes ke
 
 cdef class FrameDecoder:
 
-    def __init__(self, int mask, uint64_t max_length, unsigned int max_fragments, int reserved=0):
+    def __init__(self, int mask, uint64_t max_length, unsigned int max_fragments, int reserved=0,
+                 bytes opcodes=_OPCODES, bint more=False):
+        if opcodes is None or len(opcodes) != 16:
+            raise ValueError("the table of opcodes has 16 entries")
         self._masked = mask == 1
         self.max_length = max_length
         self.max_fragments = max_fragments
         self.reserved = reserved
+        self.raw = False
+        self._opcodes = opcodes
+        self._flip = 0x80 if more else 0
 
     def __dealloc__(self):
         free(self._grown)
@@ -223,7 +225,7 @@ cdef class FrameDecoder:
         cdef unsigned int i
         if end - p < 2:
             return p
-        first = p[0]
+        first = p[0] ^ self._flip
         second = p[1]
         length = second & 0x7F
         at = p + 2
@@ -241,7 +243,7 @@ cdef class FrameDecoder:
             for i in range(8):
                 length = length << 8 | p[2 + i]
             odd = length < 65536 or length >> 63
-        opcode = OPCODES[first & 15]
+        opcode = (<const unsigned char *>PyBytes_AS_STRING(self._opcodes))[first & 15]
         if (
             odd
             or first & 0x70 & ~self.reserved
@@ -262,7 +264,9 @@ cdef class FrameDecoder:
         if opcode < CLOSE:
             size = length + (self._size if self._in_message else 0)
             if self.max_length and size > self.max_length:
-                raise too_big(size, self.max_length)
+                # What an extension has packed may be a little longer than what it unpacks to; that is judged later.
+                if not (first & 0x70 or (self._in_message and self._rsv)) or size > packed_limit(self.max_length):
+                    raise too_big(size, self.max_length)
         if self._masked:
             key = at
             at += 4
@@ -280,9 +284,12 @@ cdef class FrameDecoder:
             if opcode == CLOSE:
                 self.closed = True
             return at + length
-        if first & 0xF0 == 0x80 and opcode != CONTINUATION and <uint64_t>(end - at) >= length:
+        if first >= 0x80 and opcode != CONTINUATION and <uint64_t>(end - at) >= length:
             # A whole message in one frame that is all here: the usual case.
-            out.append(_message(opcode, at, length, key))
+            if self.raw or first & 0x70:
+                out.append((opcode, _message(BINARY, at, length, key), first & 0x70))
+            else:
+                out.append(_message(opcode, at, length, key))
             return at + length
         if opcode != CONTINUATION:
             self._in_message = True
@@ -322,7 +329,7 @@ cdef class FrameDecoder:
             seen = wsd_copy(to, p, n)
         self._size += n
         self._left -= n
-        if self._opcode == TEXT and not self._rsv and (seen or self._utf8.needed):
+        if self._opcode == TEXT and not self._rsv and not self.raw and (seen or self._utf8.needed):
             # Fail at the first bad byte, not at the end of the message (RFC 6455 section 8.1).
             if not wsd_utf8_feed(&self._utf8, to, n):
                 raise utf8_fault()
@@ -352,14 +359,14 @@ cdef class FrameDecoder:
         self._size = 0
         try:
             p = self._grown if whole is None else <unsigned char *>PyBytes_AS_STRING(whole)
-            if self._opcode == TEXT and not self._rsv:
+            if self._opcode == TEXT and not self._rsv and not self.raw:
                 if self._utf8.needed:
                     raise utf8_fault()
                 out.append(PyUnicode_DecodeUTF8(<const char *>p, size, NULL) if size else "")
             else:
                 if whole is None:
                     whole = PyBytes_FromStringAndSize(<const char *>p, size)
-                out.append((self._opcode, whole, self._rsv) if self._rsv else whole)
+                out.append((self._opcode, whole, self._rsv) if self._rsv or self.raw else whole)
         finally:
             if self._grown != NULL:
                 free(self._grown)

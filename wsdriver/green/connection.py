@@ -639,9 +639,8 @@ class Connection:
                 self._dispatch_control(item)
             driver = self._driver
             if driver is None or driver.ready_state == CONNECTING:
-                if not self.accept():
-                    self._dispatch_end()
-                    return None
+                # Where it is refused, the driver has closed; what came before that is still to be had.
+                self.accept()
                 continue
             self._ready.clear()
             self._position = 0

@@ -1,0 +1,171 @@
+"""Run the benchmark: ``python -m tests.bench --help``, from the root of the repository."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import FrameType
+
+from tests.bench import process, report
+from tests.bench.measures import NotMeasured, Settings, build_wsload
+from tests.bench.rows import PEERS, ROWS, Row
+from tests.bench.server import SERVERS, NotStarted, Running, our_modules
+
+
+def say(text: str) -> None:
+    """Tell how far it is, beside the report."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def names(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
+    """Return an argparse type: known names with commas between them."""
+    known = tuple(known)
+
+    def parse(text: str) -> tuple[str, ...]:
+        chosen = tuple(filter(None, text.split(",")))
+        if unknown := set(chosen) - set(known):
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
+        return chosen
+
+    return parse
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="wsdriver beside its peers.")
+    parser.add_argument("--quick", action="store_true", help="one short run of everything: a check, not a figure")
+    parser.add_argument("--rows", type=names(ROWS), default=tuple(ROWS), metavar="NAME,..", help=", ".join(ROWS))
+    parser.add_argument("--peers", type=names(PEERS), default=PEERS, metavar="NAME,..", help=", ".join(PEERS))
+    parser.add_argument("--runs", type=int, metavar="N", help="runs per row and server; default 5, quick 1")
+    parser.add_argument("--seconds", type=float, metavar="S", help="length of a run; default 1, quick 0.4")
+    parser.add_argument("--output", type=Path, metavar="FILE.md", help="write the report between the markers of a file")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample")
+    options = parser.parse_args()
+    options.runs = options.runs or (1 if options.quick else 5)
+    options.seconds = options.seconds or (0.4 if options.quick else 1.0)
+    if options.output:
+        try:
+            report.check_output(options.output)
+        except ValueError as exc:
+            parser.error(str(exc))
+    return options
+
+
+class Bench:
+    """One benchmark: starts the servers of a row, measures them in turn, and stops them."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.folder = folder
+        self.results = report.Results(settings, os.getloadavg()[0], versions={}, compiled=[])
+        self.usable: set[str] = set()
+
+    def look_for(self, wanted: Iterable[str]) -> None:
+        """Find out which servers can run here."""
+        for name in wanted:
+            try:
+                self.results.versions.update(SERVERS[name].versions())
+                self.usable.add(name)
+            except LookupError as exc:
+                self.results.left_out[name] = str(exc)
+                say(f"left out: {name}: {exc}")
+        self.results.compiled = our_modules() or []
+        if our_modules() == []:
+            say("warning: no compiled module of wsdriver is in use, so this measures plain Python")
+
+    def run(self, row: Row) -> None:
+        """Measure one row: its servers in turn, and that as many times as there are runs."""
+        say(f"{row.name}: {row.measure.describe(self.results.settings.quick)}")
+        names = [name for name in row.servers if name in self.usable]
+        self.results.samples[row.name] = {}
+        turns = range(self.results.settings.runs)
+        if row.measure.fresh:
+            for _ in turns:
+                for name in filter(self.usable.__contains__, names):
+                    with self.serving(row, [name]) as servers:
+                        self.measure(row, servers)
+        else:
+            with self.serving(row, names) as servers:
+                for _ in turns:
+                    self.measure(row, servers)
+
+    @contextlib.contextmanager
+    def serving(self, row: Row, names: list[str]) -> Iterator[list[Running]]:
+        """Start servers side by side, give those that answer, and end them all."""
+        with contextlib.ExitStack() as stack:
+            started = [stack.enter_context(contextlib.closing(Running(SERVERS[name], self.folder))) for name in names]
+            ready = []
+            for running in started:
+                try:
+                    running.wait_ready()
+                    ready.append(running)
+                except NotStarted as exc:
+                    self.usable.discard(running.server.name)  # it would only cost the same time again
+                    self.give_up(running, f"{running.server.name}, from {row.name} on", exc)
+            yield ready
+
+    def measure(self, row: Row, servers: list[Running]) -> None:
+        """Take one sample of each server; one that fails is not asked again in this row."""
+        for running in list(servers):
+            try:
+                sample = row.measure(running, self.results.settings)
+            except (NotMeasured, OSError) as exc:
+                servers.remove(running)
+                self.give_up(running, f"{running.server.name} in {row.name}", exc)
+                continue
+            process.settle(running.pids)
+            self.results.samples[row.name].setdefault(running.server.name, []).append(sample)
+            figures = (f"{sample[column.name]:,.{column.digits}f} {column.unit}" for column in row.measure.columns)
+            say(f"  {running.server.name:20} {', '.join(figures)}")
+
+    def give_up(self, running: Running, what: str, exc: Exception) -> None:
+        """Note that a server failed; its last words go to the terminal only, as they may hold paths."""
+        self.results.left_out[what] = str(exc).partition("\n")[0]
+        say(f"  {what}: {exc}\n{running.last_words()}")
+
+
+def end(signum: int, frame: FrameType | None) -> None:
+    """Leave through every finally."""
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Run what the command line asks for."""
+    options = parse_arguments()
+    rows = [ROWS[name] for name in options.rows]
+    chosen = {name for name in SERVERS if SERVERS[name].ours or name in options.peers}
+    wanted = [name for name in SERVERS if name in chosen and any(name in row.servers for row in rows)]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    start = time.monotonic()
+    process.pin(process.LOAD_CORE)
+    if process.LOAD_CORE == process.SERVER_CORE:
+        say("warning: one core only: the servers share it with the load generator")
+    with tempfile.TemporaryDirectory(prefix="wsdriver-bench-") as folder:
+        wsload = build_wsload(Path(folder))
+        bench = Bench(Settings(options.runs, options.seconds, options.quick, wsload), Path(folder))
+        bench.look_for(wanted)
+        try:
+            for row in rows:
+                bench.run(row)
+        except KeyboardInterrupt:
+            say("interrupted: nothing is reported")
+            return 130
+    text = report.markdown(bench.results, rows)
+    print(text)
+    if options.output:
+        report.write_output(options.output, text)
+    if options.json:
+        options.json.write_text(report.as_json(bench.results, rows))
+    say(f"{time.monotonic() - start:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
