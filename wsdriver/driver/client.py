@@ -128,11 +128,15 @@ class ClientHandshake:
         Raises:
             HandshakeError: the answer is wrong; the message names the header.
         """
-        done = self._reader.feed(data)
-        if done is None:
-            return None
-        head, rest = done
-        self.response = response = parse_response(head)
+        try:
+            done = self._reader.feed(data)
+            if done is None:
+                return None
+            head, rest = done
+            self.response = response = parse_response(head)
+        except HandshakeError as error:
+            error.status = 0  # no answer that could be read
+            raise
         try:
             self._judge(response)
         except HandshakeError as error:

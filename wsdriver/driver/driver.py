@@ -27,7 +27,7 @@ from typing import Any
 
 from wsdriver.codes import is_valid_close_code
 from wsdriver.driver.client import ClientHandshake, Target
-from wsdriver.driver.options import DriverOptions
+from wsdriver.driver.options import DriverOptions, check_own_header
 from wsdriver.driver.roles import Socket
 from wsdriver.driver.server import accept_request, check_request, refuse_request, select_protocol
 from wsdriver.driver.versions import HYBI_13, Version
@@ -42,12 +42,13 @@ from wsdriver.events import (
     OpenEvent,
     PingEvent,
     PongEvent,
+    check_event,
 )
-from wsdriver.exceptions import HandshakeError, InvalidPayload, ProtocolError
+from wsdriver.exceptions import HandshakeError, InvalidPayload, ProtocolError, WebSocketError
 from wsdriver.framing.hybi import BytesLike, FrameDecoder, Item, append_frame, append_head
 from wsdriver.framing.masking import masking_key
 from wsdriver.framing.opcodes import BINARY, CLOSE, PING, PONG, TEXT, MaskPlace
-from wsdriver.http import Headers, HeadReader, Request, check_header, parse_request
+from wsdriver.http import Headers, HeadReader, Request, parse_request
 from wsdriver.options import make_options
 
 __all__ = ["Driver", "close_payload"]
@@ -201,6 +202,7 @@ class Driver:
 
     def off(self, event: str, callback: Listener | None = None) -> None:
         """Remove a listener, or all of that event."""
+        check_event(event)
         if self._emitter is not None:
             self._emitter.off(event, callback)
 
@@ -299,7 +301,7 @@ class Driver:
         """
         if self.ready_state != CONNECTING or self._started:
             return False
-        check_header(name, value)
+        check_own_header(name, value)
         if self._extra is None:
             self._extra = []
         self._extra.append((name, value))
@@ -361,16 +363,15 @@ class Driver:
         if self._client is None:
             self.outbox += refuse_request(error)
         self.ready_state = CLOSED
-        self._write()
         try:
-            self._emit("error", error)
+            self._write()
         finally:
-            self._finish(CloseEvent(1002, str(error)))
+            self._end_with(error, CloseEvent(1002, str(error)))
 
     def _open(self) -> None:
         options = self._options
         mask = MaskPlace.NOWHERE if self._masks else MaskPlace.PAYLOAD
-        self._decoder = FrameDecoder(mask, options.max_length, options.max_fragments)
+        self._decoder = FrameDecoder(mask, min(options.max_length, 2**63), options.max_fragments)
         self.ready_state = OPEN
         # Of a request that we have read, the head alone says all again.
         self._request = None
@@ -385,7 +386,7 @@ class Driver:
     def _connect(self, data: bytes) -> None:
         """Read on in the opening handshake."""
         try:
-            event = self._read_handshake(data)
+            event = self._read_handshake(data) if data else None
         except HandshakeError as error:
             self._refuse(error)
             return
@@ -424,7 +425,7 @@ class Driver:
         if data:
             if self._early is None:
                 self._early = bytearray()
-            if len(self._early) + len(data) > MAX_EARLY:
+            if len(self._early) > MAX_EARLY:
                 raise HandshakeError(f"more than {MAX_EARLY} bytes came before the handshake was answered")
             self._early += data
 
@@ -439,6 +440,8 @@ class Driver:
 
     def eof(self) -> None:
         """Take note that no more bytes will come. Without a closing handshake before, that is a loss: 1006."""
+        if self.observer is None and not self._delivering:
+            self._deliver()  # what a listener that raised has left
         if self.ready_state == CLOSED:
             return
         connecting, self.ready_state = self.ready_state == CONNECTING, CLOSED
@@ -492,7 +495,7 @@ class Driver:
         """Emit the items one by one. Each is done with before a listener runs: it may raise, send, close or parse."""
         self._delivering = True
         try:
-            while self._delivered < len(self.inbox):
+            while self._delivered < len(self.inbox) and self.ready_state != CLOSED:
                 item = self.inbox[self._delivered]
                 self._delivered += 1
                 if isinstance(item, (str, bytes)):
@@ -503,7 +506,7 @@ class Driver:
                         self._emit("ping", PingEvent(item[1]))
         finally:
             self._delivering = False
-            if self._delivered == len(self.inbox):
+            if self._delivered == len(self.inbox) or self.ready_state == CLOSED:
                 self.inbox.clear()
                 self._delivered = 0
         if self._fault is not None:
@@ -521,18 +524,23 @@ class Driver:
                     self._append(PONG, payload)
                     self._write()
         elif opcode == PONG:
-            callbacks = self._callbacks
-            if callbacks is not None and payload in callbacks:
-                # A pong answers its ping and all before it (§5.5.3).
-                for data in list(callbacks):
-                    for callback in callbacks.pop(data):
-                        callback()
-                    if data == payload:
-                        break
-            if self.observer is None:
-                self._emit("pong", PongEvent(payload))
+            try:
+                if self.observer is None:
+                    self._emit("pong", PongEvent(payload))
+            finally:
+                self._answered(payload)
         elif opcode == CLOSE:
             self._received_close(payload)
+
+    def _answered(self, payload: bytes) -> None:
+        """Call back for a ping, and for all before it: its pong answers them too (§5.5.3)."""
+        callbacks = self._callbacks
+        if callbacks is None or payload not in callbacks:
+            return
+        answered = list(callbacks)
+        for data in answered[: answered.index(payload) + 1]:
+            for callback in callbacks.pop(data, ()):
+                callback()
 
     def write_late_pong(self) -> None:
         """Write the pong that waited for a slow peer. For observers, when the outbox is empty again."""
@@ -560,8 +568,10 @@ class Driver:
             self._append(CLOSE, payload)
             self.close_sent = (code, reason)
         self.ready_state = CLOSED
-        self._write()
-        self._finish(CloseEvent(code, reason, True))
+        try:
+            self._write()
+        finally:
+            self._finish(CloseEvent(code, reason, True))
 
     def _fail(self, fault: ProtocolError) -> None:
         """Fail the connection (RFC 6455 §7.1.7): the one place where a peer's fault ends it."""
@@ -569,14 +579,20 @@ class Driver:
         if self.ready_state == CLOSED:
             return
         if self.ready_state == OPEN:
-            self._append(CLOSE, close_payload(fault.code, str(fault)))
-            self.close_sent = (fault.code, str(fault))
+            payload = close_payload(fault.code, str(fault))
+            self._append(CLOSE, payload)
+            self.close_sent = (fault.code, payload[2:].decode())
         self.ready_state = CLOSED
-        self._write()
         try:
-            self._emit("error", fault)
+            self._write()
         finally:
-            self._finish(CloseEvent(fault.code, str(fault), False))
+            self._end_with(fault, CloseEvent(fault.code, str(fault), False))
+
+    def _end_with(self, error: WebSocketError, event: CloseEvent) -> None:
+        try:
+            self._emit("error", error)
+        finally:
+            self._finish(event)
 
     def _finish(self, event: CloseEvent) -> None:
         self._callbacks = None
@@ -695,14 +711,15 @@ class Driver:
             raise ValueError(f"{code!r} may not stand in a close frame (RFC 6455 §7.4)")
         if not isinstance(reason, str):
             raise TypeError(f"the reason must be a str, not {type(reason).__name__}")
+        payload = close_payload(code, reason)
         if self.ready_state == CONNECTING:
             self.ready_state = CLOSED
             self._finish(CloseEvent(1005 if code is None else code, reason, False))
             return True
         if self.ready_state != OPEN:
             return False
-        self._append(CLOSE, close_payload(code, reason))
-        self.close_sent = (1005 if code is None else code, reason)
+        self._append(CLOSE, payload)
+        self.close_sent = (1005 if code is None else code, payload[2:].decode())
         self.ready_state = CLOSING
         self._write()
         return True

@@ -32,7 +32,7 @@ def check_request(environ: Environ) -> Version:
         raise HandshakeError(
             "this address takes WebSocket requests only: GET with 'Connection: Upgrade' and 'Upgrade: websocket'"
         )
-    if environ.get("SERVER_PROTOCOL", "HTTP/1.1") == "HTTP/1.0":
+    if environ.get("SERVER_PROTOCOL", "HTTP/1.1") != "HTTP/1.1":
         raise HandshakeError("a WebSocket request needs HTTP/1.1")
     # What follows the head is frames: a body in between would be read as such (request smuggling).
     if environ.get("CONTENT_LENGTH") not in (None, "", "0") or environ.get("HTTP_TRANSFER_ENCODING"):
@@ -44,8 +44,8 @@ def check_request(environ: Environ) -> Version:
     number = environ.get("HTTP_SEC_WEBSOCKET_VERSION")
     key = environ.get("HTTP_SEC_WEBSOCKET_KEY")
     if number is None:
-        raise HandshakeError("the Sec-WebSocket-Version header is missing", 426, {"Sec-WebSocket-Version": "13"})
-    version = VERSIONS.get(number.strip())
+        raise HandshakeError("the Sec-WebSocket-Version header is missing")
+    version = VERSIONS.get(number.strip(" \t"))
     if version is None:
         raise HandshakeError(
             f"WebSocket version {number[:20]!r} is not supported", 426, {"Sec-WebSocket-Version": "13"}
@@ -53,7 +53,7 @@ def check_request(environ: Environ) -> Version:
     if key is None:
         raise HandshakeError("the Sec-WebSocket-Key header is missing")
     try:
-        right = len(base64.b64decode(key.strip().encode("ascii"), validate=True)) == 16
+        right = len(base64.b64decode(key.strip(" \t").encode("ascii"), validate=True)) == 16
     except (binascii.Error, UnicodeEncodeError):
         right = False
     if not right:
@@ -74,7 +74,7 @@ def accept_request(environ: Environ, protocol: str | None, headers: Sequence[tup
     fields = [
         ("Upgrade", "websocket"),
         ("Connection", "Upgrade"),
-        ("Sec-WebSocket-Accept", accept_key(environ["HTTP_SEC_WEBSOCKET_KEY"].strip())),
+        ("Sec-WebSocket-Accept", accept_key(environ["HTTP_SEC_WEBSOCKET_KEY"].strip(" \t"))),
     ]
     if protocol is not None:
         fields.append(("Sec-WebSocket-Protocol", protocol))
