@@ -28,6 +28,7 @@ cdef class Driver:
     cdef readonly object close_received
     cdef readonly object close_sent
     cdef readonly list inbox
+    cdef public bint keeps_controls
     cdef public object observer
     cdef readonly bytearray outbox
     cdef readonly object protocol

@@ -62,6 +62,9 @@ STATES = ("connecting", "open", "closing", "closed")
 #: Pings whose callback waits for a pong; over it the oldest are forgotten.
 MAX_PINGS = 1000
 
+#: Items that may wait in an inbox before pings and pongs are no longer kept in it for listeners.
+MAX_CONTROLS = 1024
+
 #: Bytes that may come in before the handshake is answered.
 MAX_EARLY = 1024 * 1024
 
@@ -115,6 +118,7 @@ class Driver:
         "close_received",
         "close_sent",
         "inbox",
+        "keeps_controls",
         "observer",
         "outbox",
         "protocol",
@@ -149,6 +153,7 @@ class Driver:
         self.close_sent: tuple[int, str] | None = None
         self.inbox: list[Item] = []
         self.outbox = bytearray()
+        self.keeps_controls = False
         self.observer: Any = None
         self.protocol: str | None = None
 
@@ -425,7 +430,7 @@ class Driver:
         if data:
             if self._early is None:
                 self._early = bytearray()
-            if len(self._early) > MAX_EARLY:
+            if len(self._early) >= MAX_EARLY:
                 raise HandshakeError(f"more than {MAX_EARLY} bytes came before the handshake was answered")
             self._early += data
 
@@ -471,16 +476,25 @@ class Driver:
             self._deliver()
 
     def _scan(self) -> None:
-        """Handle the control frames among the new items; all stay in the inbox, the controls as marks of their time."""
+        """Handle the control frames among the new items; messages stay, and controls where somebody listens to them."""
         inbox = self.inbox
-        index = self._delivered
         length = len(inbox)
-        while index < length:
-            item = inbox[index]
-            if type(item) is tuple:
-                self._control(item[0], item[1])
-            index += 1
-        self._delivered = length
+        index = kept = self._delivered
+        try:
+            while index < length:
+                item = inbox[index]
+                index += 1
+                if type(item) is tuple:
+                    self._control(item[0], item[1])
+                    if not self.keeps_controls or kept >= MAX_CONTROLS:
+                        continue
+                if kept < index - 1:
+                    inbox[kept] = item
+                kept += 1
+        finally:
+            if kept < index:
+                del inbox[kept:index]
+            self._delivered = kept
         if self._fault is not None:
             self._fail(self._fault)
 

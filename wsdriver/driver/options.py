@@ -64,7 +64,8 @@ class DriverOptions:
         check_int("max_fragments", self.max_fragments, 1, 2**31)
         object.__setattr__(self, "protocols", check_tokens("protocols", self.protocols))
         try:
-            pairs = tuple(self.headers.items() if isinstance(self.headers, Mapping) else self.headers)
+            items = self.headers.items() if isinstance(self.headers, Mapping) else self.headers
+            pairs = tuple((name, value) for name, value in items)
             for name, value in pairs:
                 check_own_header(name, value)
         except (TypeError, ValueError) as error:

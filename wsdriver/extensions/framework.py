@@ -2,8 +2,9 @@
 
 An extension is an object that lives as long as the program, and is shared by connections. For each connection it
 makes a *session*, which holds that connection's state. To write one, derive from :class:`Extension`,
-:class:`ClientSession` and :class:`ServerSession` (or give objects with the same attributes), and hand an instance to
-the ``extensions`` of a driver, a client or a server::
+:class:`ClientSession` and :class:`ServerSession` of ``wsdriver.extensions`` (or give objects with the same
+attributes), and hand an instance to the ``extensions`` of a driver, a client or a server. Which methods are called,
+in which order::
 
     client                                              server
     Extension.create_client_session()
@@ -20,8 +21,8 @@ Parameters are a dict. Those that were received are True where they have no valu
 Messages pass whole, not frame by frame, and never control frames. Where several extensions are agreed, an outgoing
 message goes through them in the order of the server's answer, an incoming one in the reverse order (§9.1).
 
-An error that a session raises fails the connection with 1002, or with the code of the :class:`ProtocolError
-<wsdriver.exceptions.ProtocolError>` that it is.
+An error that a session raises on an incoming message fails the connection: with 1002, or with the code of the
+:class:`~wsdriver.exceptions.ProtocolError` that it is. ``examples/reverse_extension.py`` is a whole one.
 """
 
 from __future__ import annotations

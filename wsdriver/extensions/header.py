@@ -98,13 +98,15 @@ def _quoted(header: str, at: int) -> tuple[str, int]:
     while True:
         end = _skip(_PLAIN, header, at)
         parts.append(header[at:end])
+        at = end + 1
         if header.startswith('"', end):
-            return "".join(parts), end + 1
-        escaped = header[end + 1 : end + 2]
-        if not header.startswith("\\", end) or not escaped or not _is_text(escaped):
+            return "".join(parts), at
+        if not header.startswith("\\", end):
             raise _malformed(header, end, "the rest of a quoted value")
-        parts.append(escaped)
-        at = end + 2
+        # Escaped: these two as they are, any other as the begin of the next run.
+        if header.startswith(('"', "\\"), at):
+            parts.append(header[at])
+            at += 1
 
 
 def _is_text(value: str) -> bool:

@@ -223,7 +223,7 @@ class _DeflateSession(Session):
                 raise too_big(size, budget)
             pieces.append(piece)
             if inflater.eof:
-                # A final block (§7.2.3.5). Nothing behind it, or the tail alone, is the message's end; the rest, if
+                # A final block (§7.2.3.4). Nothing behind it, or the tail alone, is the message's end; the rest, if
                 # only the byte that the tail completes, is a new stream.
                 chunk = inflater.unused_data
                 if at >= len(data) and chunk in (b"", tail):
