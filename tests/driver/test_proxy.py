@@ -287,6 +287,11 @@ def test_any_2xx_opens_the_tunnel(name: str, how: str) -> None:
     assert tunnel.session.events == []
 
 
+def test_short_head_is_found_behind_a_longer_one_that_came_in_parts() -> None:
+    tunnel = Tunnel().parse([b"HTTP/1.1 100 Continue\r\n\r", b"\nHTTP/1.1 200\r\n\r\n"])
+    assert tunnel.names == ["connect"]
+
+
 @pytest.fixture
 def known_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """The key of RFC 6455 §1.3, so that the server's answer can stand behind the proxy's in one segment."""
@@ -377,6 +382,7 @@ REFUSALS = {
     "502-until-the-end": (b"HTTP/1.0 502 Bad Gateway\r\n\r\n<html>" + b"x" * 5000, 502),
     "no-reason": (b"HTTP/1.1 503\r\n\r\n", 503),
     "after-informational": (b"HTTP/1.1 100 Continue\r\n\r\n" + AUTH, 407),
+    "long-reason": (b"HTTP/1.1 403 " + b"x" * 20000 + b"\r\n\r\n", 403),
     "101-is-no-tunnel": (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", 101),
     "999": (b"HTTP/1.1 999 Odd\r\n\r\n", 999),
 }
@@ -391,6 +397,7 @@ def test_anything_else_is_an_error_with_the_answer(name: str, how: str) -> None:
     assert error.status == tunnel.proxy.status == status
     assert error.headers is tunnel.proxy.headers
     assert str(status) in str(error)
+    assert len(str(error)) < 200
     assert "proxy.example:3128" in str(error)
     body = data.rpartition(b"\r\n\r\n")[2]
     assert body.startswith(error.body)

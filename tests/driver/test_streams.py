@@ -101,7 +101,7 @@ def test_pair_by_io_alone_talks_both_ways(how: str) -> None:
     client, server = new_pair(protocols=["chat"])
     assert client.state == server.state == "connecting"
     assert client.url == "ws://localhost/chat?x"
-    sent = ["", b"", "h\u00e9llo", b"\x00\xff" * 400, "\U0001f600" * 3000]
+    sent: list[str | bytes] = ["", b"", "h\u00e9llo", b"\x00\xff" * 400, "\U0001f600" * 3000]
     for message in sent:
         assert client.messages.write(message) is True  # queued until it is open
     pump(client, server, how, "up")
@@ -549,6 +549,16 @@ def test_end_of_messages_waits_for_those_that_are_kept() -> None:
     assert log.take() == []
 
 
+def test_end_waits_until_all_listeners_have_the_last_message() -> None:
+    server = open_server()
+    server.messages.pause()
+    server.io.write(text(b"last"))
+    server.messages.on("data", lambda message: server.io.write(CLOSE_1000))
+    log = Log(server.messages)
+    server.messages.resume()
+    assert log.seen == [("data", "last"), ("end",), ("close",)]
+
+
 def test_end_of_messages_comes_with_the_read_that_finds_nothing() -> None:
     server = open_server()
     log = Log(server.messages, events=BUT_DATA)
@@ -676,14 +686,14 @@ def test_message_that_comes_while_another_is_told_comes_after_it() -> None:
     got: list[str] = []
 
     def listener(message: str | bytes) -> None:
-        got.append(f"{message} begins")
+        got.append(f"{message!r} begins")
         if message == "1":
             server.io.write(text(b"3"))
-        got.append(f"{message} ends")
+        got.append(f"{message!r} ends")
 
     server.messages.on("data", listener)
     server.messages.resume()
-    assert got == [f"{number} {what}" for number in (1, 2, 3) for what in ("begins", "ends")]
+    assert got == [f"'{number}' {what}" for number in (1, 2, 3) for what in ("begins", "ends")]
 
 
 def test_drain_listener_that_raises_loses_no_message() -> None:
@@ -704,6 +714,7 @@ def test_drain_listener_that_raises_loses_no_output() -> None:
     assert server.messages.write(b"x" * HIGH_WATER_BYTES) is False
     with pytest.raises(Boom):
         server.io.read()
+    assert server.io.full
     assert unframe(server.io.read(), masked=False) == [(0x82, b"x" * HIGH_WATER_BYTES)]
     assert server.io.read() == b""
 
@@ -833,7 +844,7 @@ def test_nothing_is_lost_or_changes_places_whatever_is_paused_when(
 
     def send(driver: Driver) -> None:
         size = rng.choice([0, 1, 130, 70_000])
-        message = rng.choice(["t" * size, b"b" * size])
+        message: str | bytes = "t" * size if rng.random() < 0.5 else b"b" * size
         sent[driver].append(message)
         driver.messages.write(message)
 

@@ -202,8 +202,8 @@ def test_decoder_given_a_fault_in_chunks_raises_it(
 def test_decoder_at_its_limits_accepts() -> None:
     assert decode([b"\x00" + b"a" * 18 + "é".encode() + b"\xff"], 20) == (["a" * 18 + "é"], None, False)
     assert decode([b"\x80\x14" + b"?" * 20 + b"\x00a\xff"], 20) == (["a"], None, False)
-    assert decode([b"\x80" + b"\x80" * 9 + b"\x01?" + b"\x00a\xff"], 20)[1] is not None
-    assert decode([b"\x80" + b"\x80" * 8 + b"\x01?" + b"\x00a\xff"], 20) == (["a"], None, False)
+    assert decode([b"\x93" + b"\x80" * 9 + b"\x01?" + b"\x00a\xff"], 20) == (["a"], None, False)
+    assert decode([b"\x93" + b"\x80" * 10 + b"\x01?" + b"\x00a\xff"], 20)[1] is not None
 
 
 def test_decoder_stops_at_the_first_byte_of_a_length_that_is_over_the_limit() -> None:

@@ -226,6 +226,12 @@ def instantly(total: int) -> None:
     """The pace of a reader that reads as fast as it can."""
 
 
+def at_rate(rate: int) -> Callable[[int], None]:
+    """Return the pace of a reader that takes that many bytes per second."""
+    started = monotonic()
+    return lambda total: gevent.sleep(max(0.0, started + total / rate - monotonic()))
+
+
 def masked(payload: bytes, mask: bytes) -> bytes:
     """Apply a mask the slow way: as one long number."""
     size = len(payload)
@@ -487,7 +493,7 @@ class TestLostPeers:
             serving(handler, **HEARTBEAT, **(tls if secure else {})) as server,
             Raw(server.server_port, receive_buffer=65536, authority=authority) as peer,
         ):
-            digest = peer.read_large(lambda total: gevent.sleep(0.025 if total % 65536 < 16384 else 0))
+            digest = peer.read_large(at_rate(4 * MB))
             assert digest == hashlib.sha256(message).hexdigest()
             peer.send(TEXT, b"read it all")
             opcode, payload = peer.read()
