@@ -179,7 +179,7 @@ def _parse(head: bytes, role: type[h11.SERVER | h11.CLIENT]) -> object:
         return connection.next_event()
     except h11.ProtocolError as error:
         status = getattr(error, "error_status_hint", 400)
-        raise HandshakeError(f"not HTTP: {error}", status) from error
+        raise HandshakeError(f"not HTTP: {str(error)[:120]}", status) from error
 
 
 _ASKED = h11.Request(

@@ -54,7 +54,10 @@ def check_tokens(name: str, value: str | Iterable[str] | None) -> tuple[str, ...
     """Return ``value`` as a tuple of distinct tokens (RFC 6455 §4.1: subprotocol names)."""
     if value is None:
         return ()
-    tokens = tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else tuple(value)
+    try:
+        tokens = tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else tuple(value)
+    except TypeError:
+        tokens = ("",)
     for token in tokens:
         if not isinstance(token, str) or not token or not TOKEN.issuperset(token):
             raise ConfigurationError(f"{name} must be a list of tokens such as ['chat'], not {value!r}")

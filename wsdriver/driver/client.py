@@ -75,7 +75,7 @@ def parse_url(url: str) -> Target:
     default = _PORTS[parts.scheme]
     return Target(
         secure=parts.scheme == "wss",
-        host=host.strip("[]"),
+        host=host.strip("[]").replace("%25", "%"),
         port=default if port is None else port,
         authority=host if port in (None, default) else f"{host}:{port}",
         resource=resource,
@@ -133,11 +133,15 @@ class ClientHandshake:
         Raises:
             HandshakeError: the answer is wrong; the message names the header.
         """
-        done = self._reader.feed(data)
-        if done is None:
-            return None
-        head, rest = done
-        self.response = response = parse_response(head)
+        try:
+            done = self._reader.feed(data)
+            if done is None:
+                return None
+            head, rest = done
+            self.response = response = parse_response(head)
+        except HandshakeError as error:
+            error.status = 0  # no answer that could be read
+            raise
         try:
             self._judge(response)
         except HandshakeError as error:
@@ -180,4 +184,6 @@ class ClientHandshake:
             try:
                 self.extensions.activate(agreed)
             except ExtensionError as error:
-                raise wrong(f"the answer's Sec-WebSocket-Extensions header {agreed[:80]!r} is wrong: {error}") from error
+                raise wrong(
+                    f"the answer's Sec-WebSocket-Extensions header {agreed[:80]!r} is wrong: {error}"
+                ) from error

@@ -18,8 +18,10 @@ cdef class Driver:
     cdef bytes _firsts
     cdef bytes _head
     cdef object _hixie
+    cdef object _io
     cdef object _late_pong
     cdef bint _masks
+    cdef object _messages
     cdef object _nonce
     cdef object _options
     cdef object _queue
@@ -34,6 +36,7 @@ cdef class Driver:
     cdef readonly object close_sent
     cdef readonly bint direct
     cdef readonly list inbox
+    cdef public bint keeps_controls
     cdef public object observer
     cdef readonly bytearray outbox
     cdef readonly object protocol
@@ -43,5 +46,5 @@ cdef class Driver:
     cpdef _decode(self, data, Py_ssize_t start, Py_ssize_t end)
     cpdef _scan(self)
     cpdef list take_inbox(self, list empty)
-    cpdef bint send_data(self, int opcode, object message, object compress) except -1
+    cpdef bint send_data(self, int opcode, object message, object compress=*) except -1
     cpdef bint send_head(self, int opcode, Py_ssize_t size) except -1

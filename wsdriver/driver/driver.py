@@ -24,16 +24,18 @@ no call per message.
 from __future__ import annotations
 
 import base64
-import hashlib
 import secrets
+from functools import partial
 from typing import Any
 
 from wsdriver.codes import is_valid_close_code
 from wsdriver.driver.client import ClientHandshake, Target
-from wsdriver.driver.options import DriverOptions
+from wsdriver.driver.hixie import BODY_SIZE, challenge_answer
+from wsdriver.driver.options import DriverOptions, check_own_header
+from wsdriver.driver.proxy import Proxy
 from wsdriver.driver.roles import Socket
 from wsdriver.driver.server import accept_request, check_request, refuse_request, select_protocol
-from wsdriver.driver.hixie import challenge_answer
+from wsdriver.driver.streams import IO, Messages
 from wsdriver.driver.versions import HYBI_13, Masking, Opening, Version
 from wsdriver.environ import Environ, build_environ, headers_of, url_of
 from wsdriver.events import (
@@ -46,14 +48,23 @@ from wsdriver.events import (
     OpenEvent,
     PingEvent,
     PongEvent,
+    check_event,
 )
-from wsdriver.exceptions import ExtensionError, HandshakeError, InvalidPayload, ProtocolError, WebSocketError
+from wsdriver.exceptions import (
+    ConfigurationError,
+    ExtensionError,
+    HandshakeError,
+    InvalidPayload,
+    ProtocolError,
+    WebSocketError,
+)
 from wsdriver.extensions.framework import Extensions
+from wsdriver.framing.faults import too_big, utf8_fault
 from wsdriver.framing.hixie import CLOSING_FRAME, HixieDecoder, append_text
 from wsdriver.framing.hybi import BytesLike, FrameDecoder, Item, append_frame, append_head
-from wsdriver.framing.faults import too_big, utf8_fault
 from wsdriver.framing.masking import masking_key
 from wsdriver.framing.opcodes import BINARY, CLOSE, PING, PONG, TEXT, MaskPlace
+from wsdriver.framing.unmasking import FrameUnmasker, frame_mask_04, masking_key_04
 from wsdriver.http import Headers, HeadReader, Request, check_header, parse_request
 from wsdriver.options import make_options
 
@@ -71,8 +82,8 @@ MAX_PINGS = 1000
 #: The first byte of each frame of RFC 6455, by opcode.
 FIRST_BYTES = HYBI_13.first_bytes()
 
-#: The bytes behind the head of a hixie-76 request.
-CHALLENGE_BODY = 8
+#: Items that may wait in an inbox before pings and pongs are no longer kept in it for listeners.
+MAX_CONTROLS = 1024
 
 #: Bytes that may come in before the handshake is answered.
 MAX_EARLY = 1024 * 1024
@@ -118,8 +129,10 @@ class Driver:
         "_firsts",
         "_head",
         "_hixie",
+        "_io",
         "_late_pong",
         "_masks",
+        "_messages",
         "_nonce",
         "_options",
         "_queue",
@@ -134,6 +147,7 @@ class Driver:
         "close_sent",
         "direct",
         "inbox",
+        "keeps_controls",
         "observer",
         "outbox",
         "protocol",
@@ -150,6 +164,8 @@ class Driver:
         self._hixie: HixieDecoder | None = None
         self._unmasker: FrameUnmasker | None = None
         self._nonce = ""
+        self._io: IO | None = None
+        self._messages: Messages | None = None
         self.direct = False
         self.ready_state = CONNECTING
         self._version: Version = HYBI_13
@@ -174,19 +190,30 @@ class Driver:
         self.close_sent: tuple[int, str] | None = None
         self.inbox: list[Item] = []
         self.outbox = bytearray()
+        self.keeps_controls = False
         self.observer: Any = None
         self.protocol: str | None = None
 
     # --- construction -----------------------------------------------------------------------------------------------
 
     @staticmethod
-    def client(socket: Socket, **options: Any) -> Driver:
-        """Make a client's driver for ``socket.url``; ``start()`` sends the request.
+    def client(socket: Socket | str, **options: Any) -> Driver:
+        """Make a client's driver; ``start()`` sends the request.
+
+        Args:
+            socket: what it writes to, with the server's ``url``; or only the URL, then bytes go through :attr:`io`.
+            **options: see :class:`~wsdriver.driver.options.DriverOptions`.
 
         Raises:
             ConfigurationError: the URL or an option is wrong.
         """
-        return Driver.for_client(socket, make_options(DriverOptions, options))
+        checked = make_options(DriverOptions, options)
+        if not isinstance(socket, str):
+            return Driver.for_client(socket, checked)
+        io = IO()
+        driver = Driver.for_client(io.wire(socket), checked)
+        driver._attach_io(io)
+        return driver
 
     @staticmethod
     def for_client(socket: Any, options: DriverOptions) -> Driver:
@@ -201,13 +228,24 @@ class Driver:
         return self._client.target
 
     @staticmethod
-    def server(socket: Any, **options: Any) -> Driver:
+    def server(socket: Any = None, **options: Any) -> Driver:
         """Make a server's driver that reads the HTTP request itself: ``connect`` fires when its head is complete.
+
+        Args:
+            socket: what it writes to; without one, bytes go through :attr:`io`. A mapping ``socket.base_environ`` adds
+                what only the host knows to the environ: REMOTE_ADDR, wsgi.url_scheme.
+            **options: see :class:`~wsdriver.driver.options.DriverOptions`.
 
         Raises:
             ConfigurationError: an option is wrong.
         """
-        return Driver(socket, make_options(DriverOptions, options), None, True)
+        checked = make_options(DriverOptions, options)
+        if socket is not None:
+            return Driver(socket, checked, None, True)
+        io = IO()
+        driver = Driver(io.wire(), checked, None, True)
+        driver._attach_io(io)
+        return driver
 
     @staticmethod
     def wsgi(socket: Any, **options: Any) -> Driver:
@@ -217,6 +255,47 @@ class Driver:
             ConfigurationError: an option is wrong.
         """
         return Driver(socket, make_options(DriverOptions, options), None, False)
+
+    # --- what is around it ------------------------------------------------------------------------------------------
+
+    @property
+    def socket(self) -> Any:
+        """What the driver writes to."""
+        return self._socket
+
+    @property
+    def io(self) -> IO:
+        """The wire side as a stream, as in websocket-driver for Node."""
+        if self._io is None:
+            io = IO()
+            self._socket = io.tee(self._socket)
+            self._attach_io(io)
+        assert self._io is not None
+        return self._io
+
+    def _attach_io(self, io: IO) -> None:
+        self._io = io
+        io.attach(self)
+
+    @property
+    def messages(self) -> Messages:
+        """The application's side as a stream of messages, as in websocket-driver for Node."""
+        if self._messages is None:
+            self._messages = Messages(self)
+        return self._messages
+
+    def proxy(self, origin: str) -> Proxy:
+        """Return a driver for the tunnel through an HTTP proxy to this client's server; ``start()`` asks for it.
+
+        Args:
+            origin: the proxy's URL, ``http://user:password@host:port`` or ``https:``.
+
+        Raises:
+            ConfigurationError: it is no such URL, or this is no client.
+        """
+        if self._client is None:
+            raise ConfigurationError("only a client goes through a proxy")
+        return Proxy(self, origin)
 
     # --- listeners --------------------------------------------------------------------------------------------------
 
@@ -228,8 +307,13 @@ class Driver:
 
     def off(self, event: str, callback: Listener | None = None) -> None:
         """Remove a listener, or all of that event."""
+        check_event(event)
         if self._emitter is not None:
             self._emitter.off(event, callback)
+
+    def listener_count(self, event: str) -> int:
+        """Return how many listeners an event has."""
+        return 0 if self._emitter is None else self._emitter.count(event)
 
     def _emit(self, name: str, event: object) -> None:
         if self.observer is not None:
@@ -326,7 +410,7 @@ class Driver:
         """
         if self.ready_state != CONNECTING or self._started:
             return False
-        check_header(name, value)
+        check_own_header(name, value)
         if self._extra is None:
             self._extra = []
         self._extra.append((name, value))
@@ -402,11 +486,11 @@ class Driver:
     def _challenged(self) -> bool:
         """Answer a challenge, as soon as the 8 bytes behind the request's head are here (hixie-76)."""
         early = self._early
-        if early is not None and len(early) >= CHALLENGE_BODY:
+        if early is not None and len(early) >= BODY_SIZE:
             environ = self.check()
             keys = environ["HTTP_SEC_WEBSOCKET_KEY1"], environ["HTTP_SEC_WEBSOCKET_KEY2"]
-            self.outbox += challenge_answer(*keys, bytes(early[:CHALLENGE_BODY]))
-            del early[:CHALLENGE_BODY]
+            self.outbox += challenge_answer(*keys, bytes(early[:BODY_SIZE]))
+            del early[:BODY_SIZE]
             self._open()
         return True
 
@@ -426,7 +510,12 @@ class Driver:
         """Answer the request with the error's status and sentence instead of a handshake, and end.
 
         Only while connecting, on a server.
+
+        Raises:
+            ConfigurationError: a header of the error could not be sent.
         """
+        for name, value in error.headers.items():
+            check_header(name, value)
         if self.ready_state == CONNECTING:
             self._refuse(error)
 
@@ -435,11 +524,10 @@ class Driver:
         if self._client is None:
             self.outbox += refuse_request(error)
         self.ready_state = CLOSED
-        self._write()
         try:
-            self._emit("error", error)
+            self._write()
         finally:
-            self._finish(CloseEvent(1002, str(error)))
+            self._end_with(error, CloseEvent(1002, str(error)))
 
     def _open(self) -> None:
         self._make_decoder()
@@ -448,10 +536,14 @@ class Driver:
         self._request = None
         self._checked = None
         queue, self._queue = self._queue, None
-        for name, arguments in queue or ():
-            getattr(self, name)(*arguments)
-        self._write()
-        self._emit("open", OpenEvent())
+        self._delivering = True  # a host that delivers while it writes gets no message in before the event
+        try:
+            for name, arguments in queue or ():
+                getattr(self, name)(*arguments)
+            self._write()
+            self._emit("open", OpenEvent())
+        finally:
+            self._delivering = False
         self.feed(b"", 0, 0)  # what came early
 
     def _make_decoder(self) -> None:
@@ -465,7 +557,7 @@ class Driver:
         self._firsts = version.first_bytes()
         self._decoder = FrameDecoder(
             MaskPlace.PAYLOAD if masked else MaskPlace.NOWHERE,
-            options.max_length,
+            min(options.max_length, 2**63),
             options.max_fragments,
             0,
             version.opcodes,
@@ -474,8 +566,8 @@ class Driver:
         if version.masking is Masking.FRAME:
             self._unmasker = FrameUnmasker(None)
         elif version.masking is Masking.FRAME_BY_NONCE:
-            key = masking_key_04(self.check()["HTTP_SEC_WEBSOCKET_KEY"].strip(), self._nonce)
-            self._unmasker = FrameUnmasker(lambda nonce: hashlib.sha1(nonce + key, usedforsecurity=False).digest())
+            key = masking_key_04(self.check()["HTTP_SEC_WEBSOCKET_KEY"].strip(" \t"), self._nonce)
+            self._unmasker = FrameUnmasker(partial(frame_mask_04, masking_key=key))
         if self._extensions is not None:
             if self._extensions.active:
                 self._decoder.reserved = self._extensions.reserved
@@ -487,7 +579,7 @@ class Driver:
     def _connect(self, data: bytes) -> None:
         """Read on in the opening handshake."""
         try:
-            event = self._read_handshake(data)
+            event = self._read_handshake(data) if data else None
         except HandshakeError as error:
             self._refuse(error)
             return
@@ -528,7 +620,7 @@ class Driver:
         if data:
             if self._early is None:
                 self._early = bytearray()
-            if len(self._early) + len(data) > MAX_EARLY:
+            if len(self._early) >= MAX_EARLY:
                 raise HandshakeError(f"more than {MAX_EARLY} bytes came before the handshake was answered")
             self._early += data
 
@@ -543,6 +635,8 @@ class Driver:
 
     def eof(self) -> None:
         """Take note that no more bytes will come. Without a closing handshake before, that is a loss: 1006."""
+        if self.observer is None and not self._delivering and self.ready_state != CONNECTING:
+            self.feed(b"", 0, 0)  # what a listener that raised has left
         if self.ready_state == CLOSED:
             return
         connecting, self.ready_state = self.ready_state == CONNECTING, CLOSED
@@ -581,24 +675,31 @@ class Driver:
             self._decoder.feed(data, start, end, self.inbox)
 
     def _scan(self) -> None:
-        """Handle the control frames among the new items; all stay in the inbox, the controls as marks of their time."""
+        """Handle the control frames among the new items; messages stay, and controls where somebody listens to them."""
         inbox = self.inbox
-        index = self._delivered
         length = len(inbox)
-        while index < length:
-            item = inbox[index]
-            if type(item) is tuple:
-                if item[0] >= CLOSE:
-                    self._control(item[0], item[1])
-                else:
-                    try:
-                        inbox[index] = self._unpack(item)
-                    except ProtocolError as fault:
-                        del inbox[index:]
-                        length = index
-                        self._fault = fault
-            index += 1
-        self._delivered = length
+        index = kept = self._delivered
+        try:
+            while index < length:
+                item = inbox[index]
+                index += 1
+                opcode = item[0] if type(item) is tuple else 0
+                if 0 < opcode < CLOSE:
+                    item = self._unpack(item)
+                if opcode < CLOSE or (self.keeps_controls and kept < MAX_CONTROLS):
+                    if kept < index:
+                        inbox[kept] = item
+                    kept += 1
+                if opcode >= CLOSE:
+                    self._control(opcode, item[1])
+        except ProtocolError as fault:
+            # Of an extension: what came behind the message is nothing any more.
+            index = length
+            self._fault = fault
+        finally:
+            if kept < index:
+                del inbox[kept:index]
+            self._delivered = kept
         if self._fault is not None:
             self._fail(self._fault)
 
@@ -628,7 +729,7 @@ class Driver:
         """Emit the items one by one. Each is done with before a listener runs: it may raise, send, close or parse."""
         self._delivering = True
         try:
-            while self._delivered < len(self.inbox):
+            while self._delivered < len(self.inbox) and self.ready_state != CLOSED:
                 item = self.inbox[self._delivered]
                 self._delivered += 1
                 if isinstance(item, (str, bytes)):
@@ -647,7 +748,7 @@ class Driver:
                     self._emit("message", MessageEvent(message))
         finally:
             self._delivering = False
-            if self._delivered == len(self.inbox):
+            if self._delivered == len(self.inbox) or self.ready_state == CLOSED:
                 self.inbox.clear()
                 self._delivered = 0
         if self._fault is not None:
@@ -665,18 +766,23 @@ class Driver:
                     self._append(PONG, payload)
                     self._write()
         elif opcode == PONG:
-            callbacks = self._callbacks
-            if callbacks is not None and payload in callbacks:
-                # A pong answers its ping and all before it (§5.5.3).
-                for data in list(callbacks):
-                    for callback in callbacks.pop(data):
-                        callback()
-                    if data == payload:
-                        break
-            if self.observer is None:
-                self._emit("pong", PongEvent(payload))
+            try:
+                if self.observer is None:
+                    self._emit("pong", PongEvent(payload))
+            finally:
+                self._answered(payload)
         elif opcode == CLOSE:
             self._received_close(payload)
+
+    def _answered(self, payload: bytes) -> None:
+        """Call back for a ping, and for all before it: its pong answers them too (§5.5.3)."""
+        callbacks = self._callbacks
+        if callbacks is None or payload not in callbacks:
+            return
+        answered = list(callbacks)
+        for data in answered[: answered.index(payload) + 1]:
+            for callback in callbacks.pop(data, ()):
+                callback()
 
     def write_late_pong(self) -> None:
         """Write the pong that waited for a slow peer. For observers, when the outbox is empty again."""
@@ -704,8 +810,10 @@ class Driver:
             self._append(CLOSE, payload)
             self.close_sent = (code, reason)
         self.ready_state = CLOSED
-        self._write()
-        self._finish(CloseEvent(code, reason, True))
+        try:
+            self._write()
+        finally:
+            self._finish(CloseEvent(code, reason, True))
 
     def _fail(self, fault: ProtocolError) -> None:
         """Fail the connection (RFC 6455 §7.1.7): the one place where a peer's fault ends it."""
@@ -715,11 +823,16 @@ class Driver:
         if self.ready_state == OPEN:
             self._append_close(fault.code, str(fault))
         self.ready_state = CLOSED
-        self._write()
         try:
-            self._emit("error", fault)
+            self._write()
         finally:
-            self._finish(CloseEvent(fault.code, str(fault), False))
+            self._end_with(fault, CloseEvent(fault.code, str(fault), False))
+
+    def _end_with(self, error: WebSocketError, event: CloseEvent) -> None:
+        try:
+            self._emit("error", error)
+        finally:
+            self._finish(event)
 
     def _finish(self, event: CloseEvent) -> None:
         if self._extensions is not None:
@@ -769,7 +882,7 @@ class Driver:
             return True
         return False
 
-    def send_data(self, opcode: int, message: str | BytesLike, compress: bool | None) -> bool:
+    def send_data(self, opcode: int, message: str | BytesLike, compress: bool | None = None) -> bool:
         """Put a message into the outbox, where the state and the version allow. For observers: it writes nothing."""
         if self.ready_state != OPEN:
             return False
@@ -801,12 +914,11 @@ class Driver:
         elif opcode == CLOSE and self._version.closing_frame:
             self.outbox += CLOSING_FRAME
 
-    def _append_close(self, code: int | None, reason: str) -> None:
+    def _append_close(self, code: int, reason: str) -> None:
         """Put a close frame into the outbox, saying as much as the version can say."""
-        if not self._version.supports_close_codes:
-            code, reason = None, ""
-        self._append(CLOSE, close_payload(code, reason))
-        self.close_sent = (1005 if code is None else code, reason)
+        payload = close_payload(code, reason) if self._version.supports_close_codes else b""
+        self._append(CLOSE, payload)
+        self.close_sent = (code, payload[2:].decode()) if payload else (1005, "")
 
     def _append_data(self, opcode: int, message: str | BytesLike, compress: bool | None) -> None:
         """Put a message into the outbox, through the extensions.
@@ -883,13 +995,17 @@ class Driver:
             raise ValueError(f"{code!r} may not stand in a close frame (RFC 6455 §7.4)")
         if not isinstance(reason, str):
             raise TypeError(f"the reason must be a str, not {type(reason).__name__}")
+        payload = close_payload(code, reason)
+        if not self._version.supports_close_codes:
+            payload = b""
         if self.ready_state == CONNECTING:
             self.ready_state = CLOSED
             self._finish(CloseEvent(1005 if code is None else code, reason, False))
             return True
         if self.ready_state != OPEN:
             return False
-        self._append_close(code, reason)
+        self._append(CLOSE, payload)
+        self.close_sent = (1005 if len(payload) < 2 else code or 1005, payload[2:].decode())
         if self._version.closing_frame:
             self.ready_state = CLOSING
             self._write()

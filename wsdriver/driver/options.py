@@ -12,10 +12,37 @@ from wsdriver.extensions.framework import Extensions
 from wsdriver.http import check_header
 from wsdriver.options import DEFAULT_MAX_LENGTH, check_int, check_tokens
 
-__all__ = ["MAX_FRAGMENTS", "DriverOptions"]
+__all__ = ["MAX_FRAGMENTS", "DriverOptions", "check_own_header"]
 
 #: A message's fragments: far more than any real peer sends, far fewer than hurt.
 MAX_FRAGMENTS = 131072
+
+
+#: Headers that the handshake writes itself, or that would make its message another one.
+_RESERVED = frozenset(
+    (
+        "upgrade",
+        "connection",
+        "content-length",
+        "transfer-encoding",
+        "sec-websocket-accept",
+        "sec-websocket-extensions",
+        "sec-websocket-key",
+        "sec-websocket-protocol",
+        "sec-websocket-version",
+    )
+)
+
+
+def check_own_header(name: str, value: str) -> None:
+    """Refuse a header that an application may not add to the handshake.
+
+    Raises:
+        ConfigurationError: it could not be sent, or is the handshake's own.
+    """
+    check_header(name, value)
+    if name.lower() in _RESERVED:
+        raise ConfigurationError(f"the header {name} is written by the handshake itself")
 
 
 @dataclass(frozen=True)
@@ -43,9 +70,10 @@ class DriverOptions:
         check_int("max_fragments", self.max_fragments, 1, 2**31)
         object.__setattr__(self, "protocols", check_tokens("protocols", self.protocols))
         try:
-            pairs = tuple(self.headers.items() if isinstance(self.headers, Mapping) else self.headers)
+            items = self.headers.items() if isinstance(self.headers, Mapping) else self.headers
+            pairs = tuple((name, value) for name, value in items)
             for name, value in pairs:
-                check_header(name, value)
+                check_own_header(name, value)
         except (TypeError, ValueError) as error:
             if isinstance(error, ConfigurationError):
                 raise

@@ -33,7 +33,7 @@ def check_request(environ: Environ, allowed: Mapping[str, Version] = VERSIONS) -
         raise HandshakeError(
             "this address takes WebSocket requests only: GET with 'Connection: Upgrade' and 'Upgrade: websocket'"
         )
-    if environ.get("SERVER_PROTOCOL", "HTTP/1.1") == "HTTP/1.0":
+    if environ.get("SERVER_PROTOCOL", "HTTP/1.1") != "HTTP/1.1":
         raise HandshakeError("a WebSocket request needs HTTP/1.1")
     # What follows the head is frames: a body in between would be read as such (request smuggling).
     if environ.get("CONTENT_LENGTH") not in (None, "", "0") or environ.get("HTTP_TRANSFER_ENCODING"):
@@ -46,7 +46,10 @@ def check_request(environ: Environ, allowed: Mapping[str, Version] = VERSIONS) -
     if version.opening is Opening.ACCEPT:
         _check_key(environ)
     elif version.opening is Opening.CHALLENGE:
-        hixie.check_challenge(environ)
+        for name in ("HTTP_SEC_WEBSOCKET_KEY1", "HTTP_SEC_WEBSOCKET_KEY2"):
+            if name not in environ:
+                raise HandshakeError(f"the Sec-WebSocket-{name[-4:].title()} header is missing")
+            hixie.challenge_number(environ[name])
     return version
 
 
@@ -55,7 +58,7 @@ def _check_key(environ: Environ) -> None:
     if key is None:
         raise HandshakeError("the Sec-WebSocket-Key header is missing")
     try:
-        right = len(base64.b64decode(key.strip().encode("ascii"), validate=True)) == 16
+        right = len(base64.b64decode(key.strip(" \t").encode("ascii"), validate=True)) == 16
     except (binascii.Error, UnicodeEncodeError):
         right = False
     if not right:
@@ -81,7 +84,7 @@ def accept_request(
     fields = [
         ("Upgrade", "websocket"),
         ("Connection", "Upgrade"),
-        ("Sec-WebSocket-Accept", accept_key(environ["HTTP_SEC_WEBSOCKET_KEY"].strip())),
+        ("Sec-WebSocket-Accept", accept_key(environ["HTTP_SEC_WEBSOCKET_KEY"].strip(" \t"))),
     ]
     if protocol is not None:
         fields.append(("Sec-WebSocket-Protocol", protocol))

@@ -129,11 +129,13 @@ def version_of(environ: Mapping[str, Any], allowed: Mapping[str, Version] = VERS
     draft = environ.get("HTTP_SEC_WEBSOCKET_DRAFT")
     version: Version | None
     if number is not None:
-        asked = f"version {number.strip()[:20]!r}"
-        version = _BY_NUMBER.get(number.strip())
+        number = number.strip(" \t")
+        asked = f"version {number[:20]!r}"
+        version = _BY_NUMBER.get(number)
     elif draft is not None:
-        asked = f"draft {draft.strip()[:20]!r}"
-        version = _BY_DRAFT.get(draft.strip())
+        draft = draft.strip(" \t")
+        asked = f"draft {draft[:20]!r}"
+        version = _BY_DRAFT.get(draft)
     elif "HTTP_SEC_WEBSOCKET_KEY" in environ:
         raise HandshakeError("the Sec-WebSocket-Version header is missing")
     else:

@@ -136,9 +136,11 @@ def connect(url: str, protocols: Any = (), *, tls: Any = True, **options: Any) -
             if target.secure:
                 sock = client_context(tls).wrap_socket(sock, server_hostname=target.host, do_handshake_on_connect=False)
                 do_handshake(sock)
+        ws.open(sock, driver, target.secure, deadline)
     except BaseException:
-        if sock is not None:
+        if ws._driver is not None:
+            ws.terminate()
+        elif sock is not None:
             sock.close()
         raise
-    ws.open(sock, driver, target.secure, deadline)
     return ws

@@ -4,6 +4,9 @@ from wsdriver.green.sockio cimport get_ident, read_into, write_both, write_from
 
 cdef class Connection:
     cdef object __weakref__
+    cdef long long _acknowledged
+    cdef double _awaited
+    cdef Py_ssize_t _burst
     cdef bint _client
     cdef object _close_deadline
     cdef bint _close_dispatched
@@ -23,7 +26,8 @@ cdef class Connection:
     cdef list _opening
     cdef bytearray _out
     cdef bint _paused
-    cdef double _ping_sent
+    cdef double _next_beat
+    cdef long long _ping_end
     cdef Py_ssize_t _position
     cdef object _reader
     cdef list _ready

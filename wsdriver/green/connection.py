@@ -22,7 +22,7 @@ import socket as stdlib_socket
 from time import monotonic
 from typing import Any
 
-from gevent import get_hub, getcurrent, spawn
+from gevent import get_hub, getcurrent, sleep, spawn
 from gevent.hub import Waiter
 
 from wsdriver.codes import is_application_close_code
@@ -32,7 +32,7 @@ from wsdriver.exceptions import ConnectionClosed, HandshakeError
 from wsdriver.framing.opcodes import BINARY, PING, TEXT
 from wsdriver.green.loop import call_in_hub, scratch_of
 from wsdriver.green.options import ConnectionOptions
-from wsdriver.green.sockio import get_ident, read_into, write_both, write_from
+from wsdriver.green.sockio import get_ident, read_into, unacknowledged, write_both, write_from
 
 __all__ = ["Connection"]
 
@@ -48,6 +48,13 @@ CLOSED = 3
 
 #: From this size on, a server's payload is not copied into the buffer.
 LARGE = 32768
+
+#: Bytes that a greenlet may send without a pause: then others have their turn. (A peer that takes all at once would
+#: never make it wait.)
+MAX_BURST = 1024 * 1024
+
+#: Seconds that a peer whose request was refused has to read the answer.
+REFUSAL_LINGER = 1.0
 
 #: Reads in one go where one read returns one TLS record; then others have their turn.
 MAX_ROUNDS = 16
@@ -68,6 +75,9 @@ class Connection:
 
     __slots__ = (
         "__weakref__",
+        "_acknowledged",
+        "_awaited",
+        "_burst",
         "_client",
         "_close_deadline",
         "_close_dispatched",
@@ -85,11 +95,12 @@ class Connection:
         "_large",
         "_large_start",
         "_loop",
+        "_next_beat",
         "_on_release",
         "_opening",
         "_out",
         "_paused",
-        "_ping_sent",
+        "_ping_end",
         "_position",
         "_reader",
         "_ready",
@@ -121,6 +132,7 @@ class Connection:
 
     def __init__(self, options: ConnectionOptions, client: bool) -> None:
         self.options = options
+        self._burst = 0
         self._large: bytes = None  # type: ignore[assignment]  # a payload on its way: behind out[:_split]
         self._large_start = 0
         self._split = 0
@@ -156,7 +168,10 @@ class Connection:
         self._write_blocked = False
         self._write_for_read = False
         self._heard = False
-        self._ping_sent = 0.0
+        self._next_beat = 0.0
+        self._awaited = 0.0
+        self._acknowledged = 0
+        self._ping_end = 0
         self._released = False
         self._shut = False
         self._close_dispatched = False
@@ -208,6 +223,7 @@ class Connection:
         self._out = driver.outbox
         self._secure = secure
         driver.observer = self
+        driver.keeps_controls = self._emitter is not None
         sock.settimeout(0)
         try:
             sock.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
@@ -232,6 +248,7 @@ class Connection:
     def _on_readable(self) -> None:
         if self._paused or self._sock is None:
             return
+        self._burst = 0
         self._read()
         self._resume_waiter()
         if self._sock is None:
@@ -322,7 +339,8 @@ class Connection:
                 self.close_error = ConnectionResetError("the peer went away without a closing handshake")
             self._stop_heartbeat()
             if self._sock is not None:
-                self._arm_close_deadline()
+                refused = isinstance(self.close_error, HandshakeError)
+                self._arm_close_deadline(REFUSAL_LINGER if refused else None)
                 self._loop.run_callback(self._settle)
         elif name == "open":
             self._start_heartbeat()
@@ -372,6 +390,7 @@ class Connection:
                     self._watch_writable()
                 return
             self.bytes_sent += count
+            self._burst += count
             if self._large is not None:
                 of_out = min(count, self._split)
                 self._split -= of_out
@@ -402,7 +421,7 @@ class Connection:
             return
         was_blocked = self._write_blocked
         self._write_blocked = False
-        self._heard = True  # a peer that takes bytes is alive
+        self._burst = 0
         self._flush()
         if self._sock is None or self._write_blocked:
             return
@@ -509,8 +528,10 @@ class Connection:
             except OSError:
                 pass
 
-    def _arm_close_deadline(self) -> None:
+    def _arm_close_deadline(self, most: float | None = None) -> None:
         timeout = self.options.close_timeout
+        if most is not None and (timeout is None or timeout > most):
+            timeout = most
         if timeout is not None and self._close_deadline is None:
             self._close_deadline = self._loop.timer(timeout)
             self._close_deadline.start(self._close_timed_out)
@@ -564,7 +585,8 @@ class Connection:
 
     def _start_heartbeat(self) -> None:
         if self.options.ping is not None and self._driver.pingable:
-            self._arm(self.options.ping, self._beat)
+            self._next_beat = monotonic() + self.options.ping
+            self._arm(self.options.ping)
 
     def _stop_heartbeat(self) -> None:
         if self._timer is not None:
@@ -572,40 +594,57 @@ class Connection:
             self._timer.close()
             self._timer = None
 
-    def _arm(self, seconds: float, callback: Any) -> None:
+    def _arm(self, seconds: float) -> None:
         self._stop_heartbeat()
-        self._timer = self._loop.timer(seconds)
-        self._timer.start(callback)
+        self._timer = self._loop.timer(max(seconds, 0.001))
+        self._timer.start(self._beat)
 
     def _beat(self) -> None:
-        """Ping; judge later by whether *any* byte came."""
-        options = self.options
-        self._heard = False
-        self._ping_sent = monotonic()
-        self._driver.ping(str(self._ping_sent), self._pong_came)
-        if not self._write_blocked:
-            self._flush()
+        """Ping each ``ping`` seconds. Where nothing at all comes within ``ping_timeout`` of one, the peer is gone."""
+        now = monotonic()
+        timeout = self.options.ping_timeout
+        if self._awaited and timeout is not None and now >= self._awaited + timeout and not self._is_alive():
+            if self._sock is not None:
+                self._give_up(now - self._awaited)
+            return
         if self._sock is None:
             return
-        if options.ping_timeout is None:
-            self._start_heartbeat()
-        else:
-            self._arm(options.ping_timeout, self._judge)
-
-    def _pong_came(self) -> None:
-        self.latency = monotonic() - self._ping_sent
-
-    def _judge(self) -> None:
-        if not self._heard and not self._paused:
-            # If our own loop was late, the answer may lie in the socket: look before judging.
-            self._read()
-            self._resume_waiter()
+        if self._heard:
+            self._awaited = 0.0
+        if now >= self._next_beat:
+            self._next_beat = now + (self.options.ping or 0)
+            self._driver.ping(str(now), _Latency(self, now))
+            if not self._awaited:
+                self._awaited = now
+                self._heard = False
+                self._ping_end = self.bytes_sent + self._unsent()
+                self._acknowledged = self.bytes_sent - unacknowledged(self._sock)
+            if not self._write_blocked:
+                self._flush()
             if self._sock is None:
                 return
-        silence = monotonic() - self._ping_sent
+        due = self._next_beat
+        if self._awaited and timeout is not None:
+            due = min(due, self._awaited + timeout)
+        self._arm(due - now)
+
+    def _is_alive(self) -> bool:
+        """Judge a peer that has not been heard: with care, for it costs it its connection."""
+        if not self._heard and not self._paused:
+            # If our own loop was late, the answer may lie in the socket.
+            self._read()
+            self._resume_waiter()
+        if not self._heard and self._sock is not None:
+            # Our ping may wait behind much else for a slow peer: until it is through, taking bytes is life.
+            acknowledged = self.bytes_sent - unacknowledged(self._sock)
+            self._heard = self._acknowledged < acknowledged < self._ping_end
         if self._heard or self._paused:
-            self._arm(max((self.options.ping or 0) - silence, 0.001), self._beat)
-            return
+            self._heard = False
+            self._awaited = 0.0
+            return True
+        return False
+
+    def _give_up(self, silence: float) -> None:
         if self._unsent() == 0:
             self._driver.close(1011, "ping timeout")
             self._flush()
@@ -758,6 +797,10 @@ class Connection:
             raise self._closed_error()
         if self._unsent() > self._write_limit:
             self._wait_drained()
+        elif self._burst > MAX_BURST:
+            self._burst = 0
+            if getcurrent() is not self._hub:
+                sleep(0)
 
     def _opened_driver(self) -> Driver:
         if self._driver is None or self._driver.ready_state == CONNECTING:
@@ -889,6 +932,8 @@ class Connection:
         check_event(event)
         if self._emitter is None:
             self._emitter = Emitter()
+            if self._driver is not None:
+                self._driver.keeps_controls = True
         return self._emitter.on(event, callback)
 
     def off(self, event: str, callback: Listener | None = None) -> None:
@@ -974,6 +1019,19 @@ class Connection:
     def buffered_amount(self) -> int:
         """Bytes that wait to be taken by the network."""
         return 0 if self._out is None else self._unsent()
+
+
+class _Latency:
+    """Notes how long the pong to a ping of the heartbeat took."""
+
+    __slots__ = ("_connection", "_sent")
+
+    def __init__(self, connection: Connection, sent: float) -> None:
+        self._connection = connection
+        self._sent = sent
+
+    def __call__(self) -> None:
+        self._connection.latency = monotonic() - self._sent
 
 
 class _Spawned:

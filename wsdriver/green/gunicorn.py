@@ -11,8 +11,10 @@ from typing import Any
 
 import gevent
 from gevent.local import local
+from gevent.server import StreamServer
 
 try:
+    from gunicorn.workers import ggevent
     from gunicorn.workers.ggevent import GeventResponse, GeventWorker
 except (ImportError, RuntimeError) as error:
     raise ImportError(
@@ -24,9 +26,32 @@ from wsdriver.environ import is_websocket
 from wsdriver.exceptions import HandshakeError
 from wsdriver.green.registry import Registry
 from wsdriver.green.websocket import WebSocket
-from wsdriver.green.wsgi import KEY, Takeover, end_session
+from wsdriver.green.wsgi import KEY, Takeover, call_application, end_session, status_of
 
 __all__ = ["WebSocketWorker"]
+
+
+class _Server(StreamServer):  # type: ignore[misc]  # gevent has no types for it
+    """The server that gunicorn's worker runs, but for two things: it is known to the worker, so that it can stop
+    accepting at once, and a peer that goes away in the TLS handshake is no error.
+    """
+
+    worker: WebSocketWorker
+
+    def start(self) -> None:
+        super().start()
+        self.worker.servers.append(self)
+
+    def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> Any:
+        try:
+            sock = self.wrap_socket(client_socket, **self.ssl_args)
+        except OSError as error:
+            self.worker.log.debug("no TLS with %s: %s", address, error)
+            return None
+        try:
+            return self.handle(sock, address)
+        finally:
+            sock.close()
 
 
 class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -41,7 +66,13 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.connections = Registry()
+        self.servers: list[StreamServer] = []
         self._current = local()
+
+    def run(self) -> None:
+        # gunicorn makes its servers of this name; each process has one worker.
+        ggevent.StreamServer = type("Server", (_Server,), {"worker": self})
+        super().run()
 
     def load_wsgi(self) -> None:
         super().load_wsgi()
@@ -56,17 +87,20 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
         """The WSGI application that gunicorn sees."""
         if not is_websocket(environ):
             return self._application(environ, start_response)
-        if self.connections.closing:
-            return self._refuse(environ, HandshakeError("the server is restarting", 503, {"Retry-After": "1"}))
         request = self._current.request
         started = datetime.now()
+        if self.connections.closing:
+            refusal = refuse_request(HandshakeError("the server is restarting", 503, {"Retry-After": "1"}))
+            environ["gunicorn.socket"].sendall(refusal)
+            self._log("503 Service Unavailable", len(refusal), request, environ, started)
+            raise StopIteration
         takeover = Takeover(environ["gunicorn.socket"], lambda: _buffered(request.unreader), self.connections.add)
         environ[KEY] = takeover
         environ["wsgi.websocket"] = WebSocket(environ)
         failure: BaseException | None = None
         result: Any = None
         try:
-            result = self._application(environ, start_response)
+            result = call_application(self._application, environ, start_response, takeover)
         except BaseException as error:
             if takeover.connection is None:
                 raise
@@ -74,34 +108,35 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
         connection = takeover.connection
         if connection is None:
             return result
-        if hasattr(result, "close"):
-            result.close()
         try:
             end_session(connection, failure, self.log)
         finally:
-            refused = connection.close_error if isinstance(connection.close_error, HandshakeError) else None
-            status = f"{refused.status} Refused" if refused else "101 Switching Protocols"
-            response = GeventResponse(status, [], connection.bytes_sent)
-            self.log.access(response, request, environ, datetime.now() - started)
+            self._log(status_of(connection), connection.bytes_sent, request, environ, started)
         raise StopIteration  # how gunicorn's workers say that the connection has ended
 
-    def _refuse(self, environ: dict[str, Any], error: HandshakeError) -> Any:
-        environ["gunicorn.socket"].sendall(refuse_request(error))
-        raise StopIteration
+    def _log(self, status: str, sent: int, request: Any, environ: dict[str, Any], started: datetime) -> None:
+        self.log.access(GeventResponse(status, [], sent), request, environ, datetime.now() - started)
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
     def notify(self) -> None:
         super().notify()
-        if not self.alive and not self.connections.closing:
+        if not self.alive:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Accept no more, and tell all WebSockets to go away. (gunicorn's own loop looks only once a second.)"""
+        if not self.connections.closing:
+            for server in self.servers:
+                server.close()
             self.connections.start_closing()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         super().handle_exit(sig, frame)
-        gevent.spawn(self.connections.start_closing)
+        gevent.spawn(self._leave)
 
     def handle_quit(self, sig: int, frame: Any) -> None:
-        gevent.spawn(self.connections.start_closing)
+        gevent.spawn(self._leave)
         super().handle_quit(sig, frame)
 
 

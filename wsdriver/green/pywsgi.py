@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from gevent.pywsgi import WSGIHandler, WSGIServer
+from gevent.pywsgi import Input, WSGIHandler, WSGIServer
 
 from wsdriver.environ import is_websocket
 from wsdriver.green.connection import Connection
 from wsdriver.green.registry import Registry
 from wsdriver.green.websocket import WebSocket
-from wsdriver.green.wsgi import KEY, Takeover, end_session
+from wsdriver.green.wsgi import KEY, Takeover, call_application, end_session, status_of
 
 __all__ = ["WebSocketHandler"]
 
@@ -19,12 +20,19 @@ _registries: WeakKeyDictionary[WSGIServer, Registry] = WeakKeyDictionary()
 
 
 def _registry_of(server: WSGIServer) -> Registry:
-    """Return the server's connections; they are closed with 1001 when it stops."""
+    """Return the server's connections. From its first on, the server's ``stop`` closes them with 1001."""
     registry = _registries.get(server)
     if registry is None:
         registry = _registries[server] = Registry()
-        # The server has no hook for its end, but an event that it sets.
-        server._stop_event.rawlink(lambda _: registry.start_closing())
+        stop = server.stop
+
+        def stop_all(timeout: float | None = None) -> None:
+            server.close()
+            registry.close(server.stop_timeout if timeout is None else timeout)
+            stop(timeout)
+
+        # A handler class is all that the server lets us give it, and it has no hook for its end.
+        server.stop = stop_all
     return registry
 
 
@@ -62,7 +70,7 @@ class WebSocketHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no type
             return
         failure: BaseException | None = None
         try:
-            self.result = self.application(self.environ, self.start_response)
+            self.result = call_application(self.application, self.environ, self.start_response, takeover)
             if takeover.connection is None:
                 self.process_result()
         except BaseException as error:
@@ -82,8 +90,8 @@ class WebSocketHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no type
         # For the access log, and so that nothing more is written.
         self.close_connection = True
         self.rfile.close()
-        opened = connection.version is not None
-        self.status = b"101 Switching Protocols" if opened else b"400 Bad Request"
-        self._orig_status = self.status.decode()
+        self.wsgi_input = Input(BytesIO(), 0)  # of which the server would read the rest
+        self._orig_status = status_of(connection)
+        self.status = self._orig_status.encode()
         self.headers_sent = True
         self.response_length = connection.bytes_sent

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from gevent import get_hub
 from gevent.event import Event
 
 if TYPE_CHECKING:
     from wsdriver.green.connection import Connection
 
 __all__ = ["Registry"]
+
+GOING_AWAY = (1001, "server going away")
 
 
 class Registry:
@@ -26,10 +29,12 @@ class Registry:
         self.closing = False
 
     def add(self, connection: Connection) -> None:
-        """Take a connection in; it is told to go away at once where all are going."""
+        """Take a connection in; where all are going away, it is told so once it is open."""
         connection._on_release = self._discard
         self._connections.add(connection)
         self._empty.clear()
+        if self.closing:
+            get_hub().loop.run_callback(connection._start_close, *GOING_AWAY)
 
     def _discard(self, connection: Connection) -> None:
         self._connections.discard(connection)
@@ -49,7 +54,7 @@ class Registry:
         """Send 1001 to all of them; waits for nothing."""
         self.closing = True
         for connection in self:
-            connection._start_close(1001, "server going away")
+            connection._start_close(*GOING_AWAY)
 
     def close(self, timeout: float) -> None:
         """Close all of them with 1001; return when the last is gone. After ``timeout`` seconds the rest is cut."""

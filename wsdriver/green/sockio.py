@@ -5,13 +5,20 @@ The plain twin of ``sockio.pyx``, which goes past the socket object to the descr
 
 from __future__ import annotations
 
+import sys
 from _ssl import SSLWantReadError, SSLWantWriteError, SSLZeroReturnError
 from collections.abc import Callable
 from typing import Any
 
 from gevent.monkey import get_original
 
-__all__ = ["WANT_READ", "WANT_WRITE", "get_ident", "read_into", "write_both", "write_from"]
+try:
+    import fcntl
+    from termios import TIOCOUTQ
+except ImportError:  # Windows
+    TIOCOUTQ = None  # type: ignore[assignment, misc]
+
+__all__ = ["WANT_READ", "WANT_WRITE", "get_ident", "read_into", "unacknowledged", "write_both", "write_from"]
 
 COMPILED = False
 
@@ -85,3 +92,15 @@ def write_both(sock: Any, fd: int, first: bytearray, split: int, second: bytes, 
     finally:
         part.release()
         view.release()
+
+
+def unacknowledged(sock: Any) -> int:
+    """Return how many bytes the system holds that the peer has not acknowledged; 0 where the system does not tell."""
+    if TIOCOUTQ is None:
+        return 0
+    answer = bytearray(4)
+    try:
+        fcntl.ioctl(sock.fileno(), TIOCOUTQ, answer)
+    except (OSError, ValueError):
+        return 0
+    return int.from_bytes(answer, sys.byteorder)

@@ -9,6 +9,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
 from libc.errno cimport EAGAIN, EINTR, errno
 
+import sys
+
 from _ssl import SSLWantReadError, SSLWantWriteError, SSLZeroReturnError
 
 cdef extern from "pythread.h":
@@ -21,6 +23,12 @@ cdef extern from "sockio.h":
     Py_ssize_t wsd_send(int fd, const void *data, size_t size)
     Py_ssize_t wsd_send_both(int fd, void *a, size_t m, void *b, size_t n)
 
+
+try:
+    import fcntl
+    from termios import TIOCOUTQ
+except ImportError:  # Windows
+    TIOCOUTQ = None
 
 COMPILED = True
 WANT_READ = -1
@@ -101,3 +109,15 @@ cpdef Py_ssize_t write_both(sock, int fd, bytearray first, Py_ssize_t split, byt
     finally:
         part.release()
         view.release()
+
+
+def unacknowledged(sock):
+    """Return how many bytes the system holds that the peer has not acknowledged; 0 where the system does not tell."""
+    if TIOCOUTQ is None:
+        return 0
+    answer = bytearray(4)
+    try:
+        fcntl.ioctl(sock.fileno(), TIOCOUTQ, answer)
+    except (OSError, ValueError):
+        return 0
+    return int.from_bytes(answer, sys.byteorder)

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from gevent import GreenletExit
 
 from wsdriver.environ import Environ
-from wsdriver.exceptions import ConfigurationError, ConnectionClosed
+from wsdriver.exceptions import ConfigurationError, ConnectionClosed, HandshakeError
 
 if TYPE_CHECKING:
     from wsdriver.green.connection import Connection
 
-__all__ = ["KEY", "Takeover", "WsgiResponse", "end_session", "takeover_of"]
+__all__ = ["KEY", "Takeover", "WsgiResponse", "call_application", "end_session", "status_of", "takeover_of"]
 
 log = logging.getLogger("wsdriver")
 
@@ -98,6 +99,63 @@ class WsgiResponse:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+class _Resumed:
+    """An application's result of which the beginning has been taken already."""
+
+    __slots__ = ("_beginning", "_iterator", "_result")
+
+    def __init__(self, beginning: list[bytes], iterator: Iterator[bytes], result: Any) -> None:
+        self._beginning = beginning
+        self._iterator = iterator
+        self._result = result
+
+    def __iter__(self) -> Iterator[bytes]:
+        return chain(self._beginning, self._iterator)
+
+    def close(self) -> None:
+        _close(self._result)
+
+
+def call_application(application: Any, environ: Environ, start_response: Any, takeover: Takeover) -> Any:
+    """Call a WSGI application with a request whose connection it may take over.
+
+    A generator takes it only when it is iterated, so that is begun here.
+
+    Returns:
+        what the server has to send, or None where the connection was taken and the application is done.
+    """
+    result = application(environ, start_response)
+    try:
+        if takeover.connection is None and result is not None and not isinstance(result, (list, tuple)):
+            iterator = iter(result)
+            beginning = []
+            for chunk in iterator:
+                if chunk and takeover.connection is None:
+                    beginning.append(chunk)
+                    break
+            if takeover.connection is None:
+                return _Resumed(beginning, iterator, result)
+    except BaseException:
+        _close(result)
+        raise
+    if takeover.connection is None:
+        return result
+    _close(result)
+    return None
+
+
+def _close(result: Any) -> None:
+    """Close what an application returned (PEP 3333)."""
+    if hasattr(result, "close"):
+        result.close()
+
+
+def status_of(connection: Connection) -> str:
+    """Return the status line of the answer that a connection's request got, for an access log."""
+    error = connection.close_error
+    return f"{error.status} Refused" if isinstance(error, HandshakeError) else "101 Switching Protocols"
 
 
 def end_session(connection: Connection, error: BaseException | None, log: Any = log) -> None:

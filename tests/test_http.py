@@ -1,0 +1,389 @@
+"""Heads of requests and responses: read strictly, bounded, and in linear time."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.driving import head_of, load_vectors, pieces, request
+from wsdriver.exceptions import ConfigurationError, HandshakeError
+from wsdriver.http import (
+    MAX_FIELDS,
+    MAX_HEAD,
+    Headers,
+    HeadReader,
+    Request,
+    Response,
+    check_header,
+    parse_host,
+    parse_request,
+    parse_response,
+    serialize_head,
+    split_tokens,
+)
+
+# --- Headers ---------------------------------------------------------------------------------------------------------
+
+FIELDS = [("Host", "a"), ("X-List", "1"), ("x-list", "2, 3"), ("X-Empty", ""), ("X-LIST", "4")]
+
+
+def test_headers_join_fields_of_one_name() -> None:
+    headers = Headers(FIELDS)
+    assert headers["X-List"] == headers["x-list"] == headers["X-LIST"] == "1, 2, 3, 4"
+    assert headers.get_all("X-list") == ["1", "2, 3", "4"]
+    assert headers["Host"] == "a"
+    assert headers["X-Empty"] == ""
+    assert headers.get_all("X-Missing") == []
+    assert headers.get("X-Missing") is None
+    assert headers.get("X-Missing", "other") == "other"
+
+
+def test_headers_are_a_mapping_with_the_names_as_first_sent() -> None:
+    headers = Headers(FIELDS)
+    assert list(headers) == ["Host", "X-List", "X-Empty"]
+    assert len(headers) == 3
+    assert "HOST" in headers
+    assert "X-Missing" not in headers
+    assert dict(headers) == {"Host": "a", "X-List": "1, 2, 3, 4", "X-Empty": ""}
+    assert len(Headers()) == 0
+    with pytest.raises(KeyError):
+        headers["X-Missing"]
+
+
+def test_headers_show_all_fields() -> None:
+    assert repr(Headers(FIELDS[:2])) == "Headers([('Host', 'a'), ('X-List', '1')])"
+
+
+# --- HeadReader ------------------------------------------------------------------------------------------------------
+
+HEAD = b"GET / HTTP/1.1\r\nHost: a\r\nX-A: b\r\n\r\n"
+
+
+@pytest.mark.parametrize("rest", [b"", b"\x81\x00", b"\r\n\r\n", b"\nmore\n", b"\xff" * 70000], ids=len)
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_head_reader_given_all_at_once_splits_head_and_rest(rest: bytes, kind: type[bytes | bytearray]) -> None:
+    assert HeadReader().feed(kind(HEAD + rest)) == (HEAD, rest)
+
+
+def test_head_reader_given_any_two_chunks_splits_head_and_rest() -> None:
+    for at in range(len(HEAD)):
+        reader = HeadReader()
+        assert reader.feed(HEAD[:at]) is None
+        assert reader.feed(HEAD[at:] + b"rest") == (HEAD, b"rest")
+
+
+def test_head_reader_given_single_bytes_ends_at_the_last() -> None:
+    reader = HeadReader()
+    for index in range(len(HEAD) - 1):
+        assert reader.feed(HEAD[index : index + 1]) is None
+    assert reader.feed(HEAD[-1:]) == (HEAD, b"")
+
+
+@pytest.mark.parametrize("size", [19, 20, 21])
+@pytest.mark.parametrize("step", [1, 1000])
+def test_head_reader_takes_heads_up_to_its_size(size: int, step: int) -> None:
+    head = b"G" * (size - 4) + b"\r\n\r\n"
+    reader = HeadReader(20)
+
+    def feed() -> tuple[bytes, bytes] | None:
+        done = None
+        for start in range(0, size, step):
+            done = reader.feed(head[start : start + step])
+        return done
+
+    if size <= 20:
+        assert feed() == (head, b"")
+        return
+    with pytest.raises(HandshakeError, match="longer than 20 bytes") as caught:
+        feed()
+    assert caught.value.status == 431
+
+
+def test_head_reader_counts_the_head_and_not_what_follows() -> None:
+    assert HeadReader(20).feed(b"G\r\n\r\n" + bytes(1000)) == (b"G\r\n\r\n", bytes(1000))
+
+
+def test_head_reader_refuses_a_head_without_end_at_its_size() -> None:
+    reader = HeadReader(20)
+    assert reader.feed(b"a" * 19) is None
+    with pytest.raises(HandshakeError, match="longer than 20"):
+        reader.feed(b"a")
+
+
+@pytest.mark.parametrize(
+    "data", [b"GET / HTTP/1.1\n", b"G\nET", b"GET / HTTP/1.1\r\nA: b\n", b"G\r\n\n", b"G\n\r\n\r\n"]
+)
+def test_head_reader_refuses_a_bare_line_feed_as_soon_as_it_is_there(data: bytes) -> None:
+    at = next(i for i in range(len(data)) if data[i : i + 1] == b"\n" and data[i - 1 : i] != b"\r")
+    reader = HeadReader()
+    for index in range(at):
+        assert reader.feed(data[index : index + 1]) is None
+    with pytest.raises(HandshakeError, match="bare line feed"):
+        reader.feed(data[at : at + 1])
+    with pytest.raises(HandshakeError, match="bare line feed"):
+        HeadReader().feed(data)
+
+
+def test_head_reader_leaves_line_feeds_behind_the_head_alone() -> None:
+    for cuts in ([], [5], [len(HEAD) - 1], [len(HEAD)]):
+        reader = HeadReader()
+        done = None
+        for piece in pieces(HEAD + b"\n\n", cuts):
+            if done is None:
+                done = reader.feed(piece)
+        assert done is not None
+        assert done[0] == HEAD
+
+
+@pytest.mark.parametrize("byte", [0, 9, 10, 13, 22, 32, 34, 40, 47, 58, 60, 64, 91, 127, 128, 255])
+def test_head_reader_refuses_a_first_byte_that_no_head_has(byte: int) -> None:
+    with pytest.raises(HandshakeError, match=f"cannot begin with the byte 0x{byte:02x}"):
+        HeadReader().feed(bytes([byte]))
+
+
+def test_head_reader_given_nothing_waits() -> None:
+    reader = HeadReader()
+    assert reader.feed(b"") is None
+    assert reader.feed(HEAD) == (HEAD, b"")
+
+
+# --- requests and responses ------------------------------------------------------------------------------------------
+
+
+def test_parse_request_returns_its_parts() -> None:
+    parsed = parse_request(b"GET /a?x=%20 HTTP/1.1\r\nHost: a\r\nX-A: caf\xe9\r\nx-a:  b \r\n\r\n")
+    assert isinstance(parsed, Request)
+    assert (parsed.method, parsed.target, parsed.http_version) == ("GET", "/a?x=%20", "1.1")
+    assert parsed.headers.get_all("X-A") == ["caf\xe9", "b"]
+    assert list(parsed.headers) == ["Host", "X-A"]
+
+
+@pytest.mark.parametrize(
+    "line", ["POST / HTTP/1.0", "OPTIONS * HTTP/1.1", "CONNECT a:443 HTTP/1.1", "M-SEARCH / HTTP/1.1"]
+)
+def test_parse_request_of_any_method_returns_it(line: str) -> None:
+    parsed = parse_request(f"{line}\r\nHost: a\r\n\r\n".encode())
+    assert f"{parsed.method} {parsed.target} HTTP/{parsed.http_version}" == line
+
+
+def read_request(data: bytes) -> Request:
+    done = HeadReader().feed(data)
+    assert done is not None
+    return parse_request(done[0])
+
+
+@pytest.mark.parametrize(
+    "vector", [pytest.param(v, id=v["name"]) for v in load_vectors("requests_refused") if v.get("http")]
+)
+def test_request_that_is_no_http_is_refused(vector: dict[str, object]) -> None:
+    with pytest.raises(HandshakeError) as caught:
+        read_request(head_of(vector))
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "reason"),
+    [
+        ("HTTP/1.1 101 Switching Protocols", 101, "Switching Protocols"),
+        ("HTTP/1.1 101", 101, ""),
+        ("HTTP/1.1 101 ", 101, ""),
+        ("HTTP/1.1 200 OK", 200, "OK"),
+        ("HTTP/1.0 404 Not Found", 404, "Not Found"),
+        ("HTTP/1.1 599 caf\xe9", 599, "caf\xe9"),
+    ],
+)
+def test_parse_response_returns_its_parts(line: str, status: int, reason: str) -> None:
+    parsed = parse_response(f"{line}\r\nServer: a\r\nServer: b\r\n\r\n".encode("latin-1"))
+    assert isinstance(parsed, Response)
+    assert (parsed.status, parsed.reason) == (status, reason)
+    assert parsed.headers["server"] == "a, b"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"HTTP/1.1 OK\r\n\r\n",
+        b"HTTP/1.1 20 OK\r\n\r\n",
+        b"HTTP/1.1 2000 OK\r\n\r\n",
+        b"HTTP/1.1 \xb2\xb0\xb0 OK\r\n\r\n",
+        b"HTTP/1.1 200 O\0K\r\n\r\n",
+        b"ICY 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n A: b\r\n\r\n",
+        b"HTTP/1.1 000 OK\r\n\r\n",
+    ],
+)
+def test_response_that_is_no_http_is_refused(head: bytes) -> None:
+    with pytest.raises(HandshakeError):
+        parse_response(head)
+
+
+@pytest.mark.parametrize("separator", [b" ", b"\t", b"  \t"])
+@pytest.mark.parametrize("parse", [parse_request, parse_response])
+def test_folded_header_is_refused(parse: object, separator: bytes) -> None:
+    first = b"GET / HTTP/1.1" if parse is parse_request else b"HTTP/1.1 200 OK"
+    with pytest.raises(HandshakeError, match="folded"):
+        parse(first + b"\r\nHost: a\r\nX-A: b\r\n" + separator + b"c\r\n\r\n")  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("count", "right"), [(MAX_FIELDS, True), (MAX_FIELDS + 1, False)])
+@pytest.mark.parametrize("parse", [parse_request, parse_response])
+def test_head_with_128_fields_is_the_largest(parse: object, count: int, right: bool) -> None:
+    first = "GET / HTTP/1.1" if parse is parse_request else "HTTP/1.1 200 OK"
+    fields = [("Host", "a"), *((f"X-{i}", str(i)) for i in range(count - 1))]
+    head = serialize_head(first, fields)
+    if right:
+        assert len(parse(head).headers) == count  # type: ignore[operator]
+        return
+    with pytest.raises(HandshakeError, match="more than 128") as caught:
+        parse(head)  # type: ignore[operator]
+    assert caught.value.status == 431
+
+
+def test_limits_are_those_of_the_documents() -> None:
+    assert (MAX_HEAD, MAX_FIELDS) == (32 * 1024, 128)
+
+
+# --- headers of our own ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("X", ""), ("X-Name_1", "value"), ("x", "a b\tc"), ("X", "caf\xe9"), ("!#$%&'*+-.^_`|~", "x"), ("X", "\xff")],
+)
+def test_check_header_that_can_be_sent_is_taken(name: str, value: str) -> None:
+    check_header(name, value)
+
+
+@pytest.mark.parametrize("name", ["", " ", "a b", "a:", "a\n", "a\r\nb", "\xe9", "a\0", "(a)", None, 5, b"X"])
+def test_check_header_with_a_wrong_name_is_refused(name: object) -> None:
+    with pytest.raises(ConfigurationError, match="is no header name"):
+        check_header(name, "value")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", ["a\rb", "a\nb", "a\r\nEvil: 1", "\n", "a\0", None, 5, b"value"])
+def test_check_header_with_a_wrong_value_is_refused(value: object) -> None:
+    with pytest.raises(ConfigurationError, match="without CR, LF and NUL"):
+        check_header("X", value)  # type: ignore[arg-type]
+
+
+def test_check_header_with_a_value_beyond_latin_1_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="must be latin-1"):
+        check_header("X", "\u20ac")
+
+
+def test_serialize_head_is_the_bytes_of_a_head() -> None:
+    assert (
+        serialize_head("GET / HTTP/1.1", [("Host", "a"), ("X", "\xe9")])
+        == b"GET / HTTP/1.1\r\nHost: a\r\nX: \xe9\r\n\r\n"
+    )
+    assert serialize_head("HTTP/1.1 200 OK", []) == b"HTTP/1.1 200 OK\r\n\r\n"
+    assert parse_request(serialize_head("GET / HTTP/1.1", [("Host", "a")])).headers["host"] == "a"
+
+
+# --- parts of headers ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "host", "port"),
+    [
+        ("localhost", "localhost", None),
+        ("localhost:80", "localhost", 80),
+        ("localhost:0", "localhost", 0),
+        ("localhost:65535", "localhost", 65535),
+        ("localhost:00080", "localhost", 80),
+        ("localhost:", "localhost", None),
+        ("example.com.", "example.com.", None),
+        ("EXAMPLE.com", "EXAMPLE.com", None),
+        ("127.0.0.1:8000", "127.0.0.1", 8000),
+        ("[::1]", "[::1]", None),
+        ("[::1]:8000", "[::1]", 8000),
+        ("[2001:DB8::a]:443", "[2001:DB8::a]", 443),
+        ("[::ffff:192.0.2.1]", "[::ffff:192.0.2.1]", None),
+        ("[fe80::1%25eth0]:80", "[fe80::1%25eth0]", 80),
+        ("a_b-c~d", "a_b-c~d", None),
+        ("xn--bcher-kva.example", "xn--bcher-kva.example", None),
+    ],
+)
+def test_parse_host_that_is_right_returns_host_and_port(value: str, host: str, port: int | None) -> None:
+    assert parse_host(value) == (host, port)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        ":",
+        ":80",
+        "[",
+        "]",
+        "[]",
+        "[::1",
+        "::1]",
+        "::1",
+        "[word]",
+        "[::1]x",
+        "[::1]80",
+        "x[::1]",
+        "[[::1]]",
+        "a:b",
+        "a:-1",
+        "a:+1",
+        "a: 1",
+        "a:1 ",
+        " a",
+        "a:99999",
+        "a:65536",
+        "a:000080",
+        "a:\u0663",
+        "a:\xb2",
+        "a:1:2",
+        "a b",
+        "a\tb",
+        "a/b",
+        "a/b?c#d",
+        "a?b",
+        "a#b",
+        "a\\b",
+        "x@y",
+        "x@y:1",
+        "a\n",
+        "a\r\n",
+        "a:80\n",
+        "a\0",
+        "caf\xe9",
+        '"a"',
+        "<a>",
+        "a" * 70000 + "/",
+        "a:" * 30000,
+    ],
+    ids=lambda value: repr(value[:12]),
+)
+def test_parse_host_that_is_wrong_is_refused(value: str) -> None:
+    with pytest.raises(HandshakeError, match="Host") as caught:
+        parse_host(value)
+    assert caught.value.status == 400
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("value", "tokens"),
+    [
+        ("", []),
+        (",", []),
+        (" , ,", []),
+        ("a", ["a"]),
+        ("a,b", ["a", "b"]),
+        (" a ,\tb,, c ", ["a", "b", "c"]),
+        ("a b", ["a b"]),
+        ("b" + " " * 16000 + "x", ["b" + " " * 16000 + "x"]),
+        ("a, a", ["a", "a"]),
+    ],
+)
+def test_split_tokens_returns_the_members(value: str, tokens: list[str]) -> None:
+    assert split_tokens(value) == tokens
+
+
+def test_request_of_the_helpers_is_right() -> None:
+    """The helper that all handshake tests build on."""
+    assert parse_request(request("/x", "X-A: b\r\n")).headers["X-A"] == "b"
