@@ -48,6 +48,7 @@ PUBLIC = [
     "HandshakeError",
     "InvalidPayload",
     "MessageTooBig",
+    "PermessageDeflate",
     "ProtocolError",
     "ProxyError",
     "WebSocket",

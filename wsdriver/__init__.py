@@ -29,6 +29,7 @@ from wsdriver.exceptions import (
     ProxyError,
     WebSocketError,
 )
+from wsdriver.extensions import PermessageDeflate
 from wsdriver.version import __version__
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ __all__ = [
     "HandshakeError",
     "InvalidPayload",
     "MessageTooBig",
+    "PermessageDeflate",
     "ProtocolError",
     "ProxyError",
     "WebSocket",

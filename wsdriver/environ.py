@@ -96,7 +96,7 @@ def build_environ(request: Request, body: bytes, base: Environ) -> dict[str, Any
         base: what only the server knows, such as REMOTE_ADDR and wsgi.url_scheme.
     """
     path, _, query = request.target.partition("?")
-    if "://" in path:  # the absolute form, RFC 9112 §3.2.2
+    if not path.startswith("/") and "://" in path:  # the absolute form, RFC 9112 §3.2.2
         path = "/" + path.split("://", 1)[1].partition("/")[2]
     headers = request.headers
     environ: dict[str, Any] = {

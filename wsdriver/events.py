@@ -127,6 +127,10 @@ class Emitter:
         """Tell whether anybody listens to that event."""
         return self._listeners is not None and event in self._listeners
 
+    def count(self, event: str) -> int:
+        """Return how many listeners an event has."""
+        return 0 if self._listeners is None else len(self._listeners.get(event, ()))
+
     def emit(self, event: str, argument: object) -> None:
         """Call the listeners of ``event``. What a listener raises goes to the caller."""
         if self._listeners is None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from wsdriver.driver.server import accept_key
-from wsdriver.driver.versions import HYBI_13
-from wsdriver.exceptions import ConfigurationError, HandshakeError
+from wsdriver.exceptions import ConfigurationError, ExtensionError, HandshakeError
+from wsdriver.extensions.framework import Extensions
 from wsdriver.http import HeadReader, Response, parse_host, parse_response, serialize_head, split_tokens
 
 __all__ = ["ClientHandshake", "Target", "parse_url"]
@@ -75,7 +75,7 @@ def parse_url(url: str) -> Target:
     default = _PORTS[parts.scheme]
     return Target(
         secure=parts.scheme == "wss",
-        host=host.strip("[]"),
+        host=host.strip("[]").replace("%25", "%"),
         port=default if port is None else port,
         authority=host if port in (None, default) else f"{host}:{port}",
         resource=resource,
@@ -93,16 +93,18 @@ class ClientHandshake:
     Args:
         url: of the server.
         protocols: the subprotocols to offer, in order of preference.
+        extensions: those to offer.
     """
 
-    __slots__ = ("_body_wanted", "_protocols", "_reader", "_rest", "key", "protocol", "response", "target")
+    __slots__ = ("_protocols", "_reader", "extensions", "key", "protocol", "response", "target")
 
-    def __init__(self, url: str, protocols: Sequence[str]) -> None:
+    def __init__(self, url: str, protocols: Sequence[str], extensions: Extensions) -> None:
         self.target = parse_url(url)
         self.key = base64.b64encode(secrets.token_bytes(16)).decode()
         self.protocol: str | None = None
         self.response: Response | None = None
         self._protocols = protocols
+        self.extensions = extensions
         self._reader = HeadReader()
 
     def request(self, headers: Sequence[tuple[str, str]]) -> bytes:
@@ -112,10 +114,13 @@ class ClientHandshake:
             ("Upgrade", "websocket"),
             ("Connection", "Upgrade"),
             ("Sec-WebSocket-Key", self.key),
-            ("Sec-WebSocket-Version", HYBI_13.number),
+            ("Sec-WebSocket-Version", "13"),
         ]
         if self._protocols:
             own.append(("Sec-WebSocket-Protocol", ", ".join(self._protocols)))
+        offer = self.extensions.generate_offer()
+        if offer:
+            own.append(("Sec-WebSocket-Extensions", offer))
         if self.target.authorization:
             own.append(("Authorization", self.target.authorization))
         given = {name.lower() for name, _ in headers}
@@ -174,8 +179,11 @@ class ClientHandshake:
                     f"the answer's Sec-WebSocket-Protocol header names {chosen[0][:80]!r}, which was not offered"
                 )
             self.protocol = chosen[0]
-        extensions = headers.get("Sec-WebSocket-Extensions", "")
-        if extensions.strip():
-            raise wrong(
-                f"the answer's Sec-WebSocket-Extensions header names {extensions[:80]!r}, which was not offered"
-            )
+        agreed = headers.get("Sec-WebSocket-Extensions", "")
+        if agreed.strip():
+            try:
+                self.extensions.activate(agreed)
+            except ExtensionError as error:
+                raise wrong(
+                    f"the answer's Sec-WebSocket-Extensions header {agreed[:80]!r} is wrong: {error}"
+                ) from error

@@ -12,21 +12,29 @@ cdef class Driver:
     cdef bytearray _early
     cdef object _emitter
     cdef object _environ
+    cdef object _extensions
     cdef object _extra
     cdef object _fault
+    cdef bytes _firsts
     cdef bytes _head
+    cdef object _hixie
+    cdef object _io
     cdef object _late_pong
     cdef bint _masks
+    cdef object _messages
+    cdef object _nonce
     cdef object _options
     cdef object _queue
     cdef object _reader
     cdef object _request
     cdef object _socket
     cdef bint _started
+    cdef object _unmasker
     cdef object _version
     cdef bint _wanted
     cdef readonly object close_received
     cdef readonly object close_sent
+    cdef readonly bint direct
     cdef readonly list inbox
     cdef public bint keeps_controls
     cdef public object observer
@@ -35,7 +43,8 @@ cdef class Driver:
     cdef readonly int ready_state
 
     cpdef feed(self, data, Py_ssize_t start, Py_ssize_t end)
+    cpdef _decode(self, data, Py_ssize_t start, Py_ssize_t end)
     cpdef _scan(self)
     cpdef list take_inbox(self, list empty)
-    cpdef bint send_data(self, int opcode, object message) except -1
+    cpdef bint send_data(self, int opcode, object message, object compress=*) except -1
     cpdef bint send_head(self, int opcode, Py_ssize_t size) except -1

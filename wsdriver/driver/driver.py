@@ -23,14 +23,20 @@ no call per message.
 
 from __future__ import annotations
 
+import base64
+import secrets
+from functools import partial
 from typing import Any
 
 from wsdriver.codes import is_valid_close_code
 from wsdriver.driver.client import ClientHandshake, Target
+from wsdriver.driver.hixie import BODY_SIZE, challenge_answer
 from wsdriver.driver.options import DriverOptions, check_own_header
+from wsdriver.driver.proxy import Proxy
 from wsdriver.driver.roles import Socket
 from wsdriver.driver.server import accept_request, check_request, refuse_request, select_protocol
-from wsdriver.driver.versions import HYBI_13, Version
+from wsdriver.driver.streams import IO, Messages
+from wsdriver.driver.versions import HYBI_13, Masking, Opening, Version
 from wsdriver.environ import Environ, build_environ, headers_of, url_of
 from wsdriver.events import (
     CloseEvent,
@@ -44,11 +50,22 @@ from wsdriver.events import (
     PongEvent,
     check_event,
 )
-from wsdriver.exceptions import HandshakeError, InvalidPayload, ProtocolError, WebSocketError
+from wsdriver.exceptions import (
+    ConfigurationError,
+    ExtensionError,
+    HandshakeError,
+    InvalidPayload,
+    ProtocolError,
+    WebSocketError,
+)
+from wsdriver.extensions.framework import Extensions
+from wsdriver.framing.faults import too_big, utf8_fault
+from wsdriver.framing.hixie import CLOSING_FRAME, HixieDecoder, append_text
 from wsdriver.framing.hybi import BytesLike, FrameDecoder, Item, append_frame, append_head
 from wsdriver.framing.masking import masking_key
 from wsdriver.framing.opcodes import BINARY, CLOSE, PING, PONG, TEXT, MaskPlace
-from wsdriver.http import Headers, HeadReader, Request, parse_request
+from wsdriver.framing.unmasking import FrameUnmasker, frame_mask_04, masking_key_04
+from wsdriver.http import Headers, HeadReader, Request, check_header, parse_request
 from wsdriver.options import make_options
 
 __all__ = ["Driver", "close_payload"]
@@ -61,6 +78,9 @@ STATES = ("connecting", "open", "closing", "closed")
 
 #: Pings whose callback waits for a pong; over it the oldest are forgotten.
 MAX_PINGS = 1000
+
+#: The first byte of each frame of RFC 6455, by opcode.
+FIRST_BYTES = HYBI_13.first_bytes()
 
 #: Items that may wait in an inbox before pings and pongs are no longer kept in it for listeners.
 MAX_CONTROLS = 1024
@@ -88,6 +108,7 @@ class Driver:
         version: the protocol version's name, ``'hybi-13'``.
         protocol: the subprotocol that was agreed, or None.
         ready_state: 0 connecting, 1 open, 2 closing, 3 closed.
+        direct: whether payloads go out as they are: not masked, nor seen by an extension.
         state: the same in words: ``'connecting'``, ``'open'``, ``'closing'`` or ``'closed'``.
     """
 
@@ -102,21 +123,29 @@ class Driver:
         "_early",
         "_emitter",
         "_environ",
+        "_extensions",
         "_extra",
         "_fault",
+        "_firsts",
         "_head",
+        "_hixie",
+        "_io",
         "_late_pong",
         "_masks",
+        "_messages",
+        "_nonce",
         "_options",
         "_queue",
         "_reader",
         "_request",
         "_socket",
         "_started",
+        "_unmasker",
         "_version",
         "_wanted",
         "close_received",
         "close_sent",
+        "direct",
         "inbox",
         "keeps_controls",
         "observer",
@@ -130,6 +159,14 @@ class Driver:
         self._options = options
         self._client = client
         self._masks = client is not None
+        self._extensions: Extensions | None = None if client is None else client.extensions
+        self._firsts = FIRST_BYTES
+        self._hixie: HixieDecoder | None = None
+        self._unmasker: FrameUnmasker | None = None
+        self._nonce = ""
+        self._io: IO | None = None
+        self._messages: Messages | None = None
+        self.direct = False
         self.ready_state = CONNECTING
         self._version: Version = HYBI_13
         self._decoder: FrameDecoder = None  # type: ignore[assignment]  # until open
@@ -160,18 +197,29 @@ class Driver:
     # --- construction -----------------------------------------------------------------------------------------------
 
     @staticmethod
-    def client(socket: Socket, **options: Any) -> Driver:
-        """Make a client's driver for ``socket.url``; ``start()`` sends the request.
+    def client(socket: Socket | str, **options: Any) -> Driver:
+        """Make a client's driver; ``start()`` sends the request.
+
+        Args:
+            socket: what it writes to, with the server's ``url``; or only the URL, then bytes go through :attr:`io`.
+            **options: see :class:`~wsdriver.driver.options.DriverOptions`.
 
         Raises:
             ConfigurationError: the URL or an option is wrong.
         """
-        return Driver.for_client(socket, make_options(DriverOptions, options))
+        checked = make_options(DriverOptions, options)
+        if not isinstance(socket, str):
+            return Driver.for_client(socket, checked)
+        io = IO()
+        driver = Driver.for_client(io.wire(socket), checked)
+        driver._attach_io(io)
+        return driver
 
     @staticmethod
     def for_client(socket: Any, options: DriverOptions) -> Driver:
         """Make a client's driver from options that are checked already."""
-        return Driver(socket, options, ClientHandshake(socket.url, options.protocols), False)
+        handshake = ClientHandshake(socket.url, options.protocols, Extensions(options.extensions))
+        return Driver(socket, options, handshake, False)
 
     @property
     def target(self) -> Target:
@@ -180,13 +228,24 @@ class Driver:
         return self._client.target
 
     @staticmethod
-    def server(socket: Any, **options: Any) -> Driver:
+    def server(socket: Any = None, **options: Any) -> Driver:
         """Make a server's driver that reads the HTTP request itself: ``connect`` fires when its head is complete.
+
+        Args:
+            socket: what it writes to; without one, bytes go through :attr:`io`. A mapping ``socket.base_environ`` adds
+                what only the host knows to the environ: REMOTE_ADDR, wsgi.url_scheme.
+            **options: see :class:`~wsdriver.driver.options.DriverOptions`.
 
         Raises:
             ConfigurationError: an option is wrong.
         """
-        return Driver(socket, make_options(DriverOptions, options), None, True)
+        checked = make_options(DriverOptions, options)
+        if socket is not None:
+            return Driver(socket, checked, None, True)
+        io = IO()
+        driver = Driver(io.wire(), checked, None, True)
+        driver._attach_io(io)
+        return driver
 
     @staticmethod
     def wsgi(socket: Any, **options: Any) -> Driver:
@@ -196,6 +255,47 @@ class Driver:
             ConfigurationError: an option is wrong.
         """
         return Driver(socket, make_options(DriverOptions, options), None, False)
+
+    # --- what is around it ------------------------------------------------------------------------------------------
+
+    @property
+    def socket(self) -> Any:
+        """What the driver writes to."""
+        return self._socket
+
+    @property
+    def io(self) -> IO:
+        """The wire side as a stream, as in websocket-driver for Node."""
+        if self._io is None:
+            io = IO()
+            self._socket = io.tee(self._socket)
+            self._attach_io(io)
+        assert self._io is not None
+        return self._io
+
+    def _attach_io(self, io: IO) -> None:
+        self._io = io
+        io.attach(self)
+
+    @property
+    def messages(self) -> Messages:
+        """The application's side as a stream of messages, as in websocket-driver for Node."""
+        if self._messages is None:
+            self._messages = Messages(self)
+        return self._messages
+
+    def proxy(self, origin: str) -> Proxy:
+        """Return a driver for the tunnel through an HTTP proxy to this client's server; ``start()`` asks for it.
+
+        Args:
+            origin: the proxy's URL, ``http://user:password@host:port`` or ``https:``.
+
+        Raises:
+            ConfigurationError: it is no such URL, or this is no client.
+        """
+        if self._client is None:
+            raise ConfigurationError("only a client goes through a proxy")
+        return Proxy(self, origin)
 
     # --- listeners --------------------------------------------------------------------------------------------------
 
@@ -211,6 +311,10 @@ class Driver:
         if self._emitter is not None:
             self._emitter.off(event, callback)
 
+    def listener_count(self, event: str) -> int:
+        """Return how many listeners an event has."""
+        return 0 if self._emitter is None else self._emitter.count(event)
+
     def _emit(self, name: str, event: object) -> None:
         if self.observer is not None:
             self.observer.driver_event(name, event)
@@ -225,7 +329,7 @@ class Driver:
 
     @property
     def version(self) -> str | None:
-        if self._client is None and self._decoder is None:
+        if self._client is None and self._checked is None and self._decoder is None and self._hixie is None:
             return None
         return self._version.name
 
@@ -312,6 +416,19 @@ class Driver:
         self._extra.append((name, value))
         return True
 
+    def add_extension(self, extension: Any) -> bool:
+        """Offer, or accept, one extension more; False once our half of the opening handshake has been sent.
+
+        Raises:
+            ConfigurationError: it is no extension.
+        """
+        if self.ready_state != CONNECTING or self._started:
+            return False
+        if self._extensions is None:
+            self._extensions = Extensions(self._options.extensions)
+        self._extensions.add(extension)
+        return True
+
     def start(self) -> bool:
         """Begin: a client sends its request; a server answers the request, or will as soon as it has read it.
 
@@ -338,9 +455,43 @@ class Driver:
         except HandshakeError as error:
             self._refuse(error)
             return False
+        version = self._version
         self.protocol = select_protocol(environ, self._options.protocols)
-        self.outbox += accept_request(environ, self.protocol, headers)
+        try:
+            headers = [*self._agree(environ), *headers]
+        except ExtensionError as error:
+            self._refuse(HandshakeError(f"the Sec-WebSocket-Extensions header is wrong: {error}"))
+            return False
+        self.outbox += accept_request(environ, version, self.protocol, headers)
+        if version.opening is Opening.CHALLENGE:
+            self._write()
+            return self._challenged()
         self._open()
+        return True
+
+    def _agree(self, environ: Environ) -> list[tuple[str, str]]:
+        """Return the headers that the agreed version and extensions add."""
+        fields = []
+        if self._version.masking is Masking.FRAME_BY_NONCE:
+            self._nonce = base64.b64encode(secrets.token_bytes(16)).decode()
+            fields.append(("Sec-WebSocket-Nonce", self._nonce))
+        if self._extensions is None and self._options.extensions:
+            self._extensions = Extensions(self._options.extensions)
+        if self._extensions is not None and self._version.extensible:
+            agreed = self._extensions.generate_response(environ.get("HTTP_SEC_WEBSOCKET_EXTENSIONS", ""))
+            if agreed:
+                fields.append(("Sec-WebSocket-Extensions", agreed))
+        return fields
+
+    def _challenged(self) -> bool:
+        """Answer a challenge, as soon as the 8 bytes behind the request's head are here (hixie-76)."""
+        early = self._early
+        if early is not None and len(early) >= BODY_SIZE:
+            environ = self.check()
+            keys = environ["HTTP_SEC_WEBSOCKET_KEY1"], environ["HTTP_SEC_WEBSOCKET_KEY2"]
+            self.outbox += challenge_answer(*keys, bytes(early[:BODY_SIZE]))
+            del early[:BODY_SIZE]
+            self._open()
         return True
 
     def check(self) -> Environ:
@@ -351,7 +502,7 @@ class Driver:
         """
         if self._checked is None:
             environ = self._build_environ() if self._environ is None else self._environ
-            self._version = check_request(environ)
+            self._version = check_request(environ, self._options.versions)
             self._checked = environ
         return self._checked
 
@@ -359,7 +510,12 @@ class Driver:
         """Answer the request with the error's status and sentence instead of a handshake, and end.
 
         Only while connecting, on a server.
+
+        Raises:
+            ConfigurationError: a header of the error could not be sent.
         """
+        for name, value in error.headers.items():
+            check_header(name, value)
         if self.ready_state == CONNECTING:
             self._refuse(error)
 
@@ -374,19 +530,51 @@ class Driver:
             self._end_with(error, CloseEvent(1002, str(error)))
 
     def _open(self) -> None:
-        options = self._options
-        mask = MaskPlace.NOWHERE if self._masks else MaskPlace.PAYLOAD
-        self._decoder = FrameDecoder(mask, min(options.max_length, 2**63), options.max_fragments)
+        self._make_decoder()
         self.ready_state = OPEN
         # Of a request that we have read, the head alone says all again.
         self._request = None
         self._checked = None
         queue, self._queue = self._queue, None
-        for name, arguments in queue or ():
-            getattr(self, name)(*arguments)
-        self._write()
-        self._emit("open", OpenEvent())
+        self._delivering = True  # a host that delivers while it writes gets no message in before the event
+        try:
+            for name, arguments in queue or ():
+                getattr(self, name)(*arguments)
+            self._write()
+            self._emit("open", OpenEvent())
+        finally:
+            self._delivering = False
         self.feed(b"", 0, 0)  # what came early
+
+    def _make_decoder(self) -> None:
+        """Set up what the agreed version and extensions want done with bytes."""
+        options = self._options
+        version = self._version
+        if not version.framed:
+            self._hixie = HixieDecoder(options.max_length, version.closing_frame)
+            return
+        masked = version.masking is Masking.PAYLOAD and not self._masks
+        self._firsts = version.first_bytes()
+        self._decoder = FrameDecoder(
+            MaskPlace.PAYLOAD if masked else MaskPlace.NOWHERE,
+            min(options.max_length, 2**63),
+            options.max_fragments,
+            0,
+            version.opcodes,
+            version.more,
+        )
+        if version.masking is Masking.FRAME:
+            self._unmasker = FrameUnmasker(None)
+        elif version.masking is Masking.FRAME_BY_NONCE:
+            key = masking_key_04(self.check()["HTTP_SEC_WEBSOCKET_KEY"].strip(" \t"), self._nonce)
+            self._unmasker = FrameUnmasker(partial(frame_mask_04, masking_key=key))
+        if self._extensions is not None:
+            if self._extensions.active:
+                self._decoder.reserved = self._extensions.reserved
+                self._decoder.raw = not self._extensions.only_marked
+            else:
+                self._extensions = None
+        self.direct = self._extensions is None and not self._masks
 
     def _connect(self, data: bytes) -> None:
         """Read on in the opening handshake."""
@@ -402,6 +590,8 @@ class Driver:
         if self._wanted and self.connected:
             self._wanted = False
             self.start()
+        elif self._started and self._client is None and self.ready_state == CONNECTING:
+            self._challenged()
 
     def _read_handshake(self, data: bytes) -> str | None:
         """Return the event that the data completes, if any; what is behind the head is kept."""
@@ -445,8 +635,8 @@ class Driver:
 
     def eof(self) -> None:
         """Take note that no more bytes will come. Without a closing handshake before, that is a loss: 1006."""
-        if self.observer is None and not self._delivering:
-            self._deliver()  # what a listener that raised has left
+        if self.observer is None and not self._delivering and self.ready_state != CONNECTING:
+            self.feed(b"", 0, 0)  # what a listener that raised has left
         if self.ready_state == CLOSED:
             return
         connecting, self.ready_state = self.ready_state == CONNECTING, CLOSED
@@ -465,8 +655,8 @@ class Driver:
             try:
                 if self._early is not None:
                     early, self._early = self._early, None
-                    self._decoder.feed(early, 0, len(early), self.inbox)
-                self._decoder.feed(data, start, end, self.inbox)
+                    self._decode(early, 0, len(early))
+                self._decode(data, start, end)
             except ProtocolError as fault:
                 # Not raised: the messages before it come first.
                 self._fault = fault
@@ -474,6 +664,15 @@ class Driver:
             self._scan()
         elif not self._delivering:
             self._deliver()
+
+    def _decode(self, data: BytesLike, start: int, end: int) -> None:
+        if self._hixie is not None:
+            self._hixie.feed(data, start, end, self.inbox)
+        elif self._unmasker is not None:
+            frames = self._unmasker.feed(bytes(memoryview(data)[start:end]))
+            self._decoder.feed(frames, 0, len(frames), self.inbox)
+        else:
+            self._decoder.feed(data, start, end, self.inbox)
 
     def _scan(self) -> None:
         """Handle the control frames among the new items; messages stay, and controls where somebody listens to them."""
@@ -484,19 +683,40 @@ class Driver:
             while index < length:
                 item = inbox[index]
                 index += 1
-                if type(item) is tuple:
-                    self._control(item[0], item[1])
-                    if not self.keeps_controls or kept >= MAX_CONTROLS:
-                        continue
-                if kept < index - 1:
-                    inbox[kept] = item
-                kept += 1
+                opcode = item[0] if type(item) is tuple else 0
+                if 0 < opcode < CLOSE:
+                    item = self._unpack(item)
+                if opcode < CLOSE or (self.keeps_controls and kept < MAX_CONTROLS):
+                    if kept < index:
+                        inbox[kept] = item
+                    kept += 1
+                if opcode >= CLOSE:
+                    self._control(opcode, item[1])
+        except ProtocolError as fault:
+            # Of an extension: what came behind the message is nothing any more.
+            index = length
+            self._fault = fault
         finally:
             if kept < index:
                 del inbox[kept:index]
             self._delivered = kept
         if self._fault is not None:
             self._fail(self._fault)
+
+    def _unpack(self, item: tuple[int, bytes, int]) -> str | bytes:
+        """Pass a message through the extensions."""
+        opcode, data, reserved = item
+        limit = self._options.max_length
+        assert self._extensions is not None
+        data = self._extensions.process_incoming(opcode, data, reserved, limit)
+        if limit and len(data) > limit:
+            raise too_big(len(data), limit)
+        if opcode == BINARY:
+            return data
+        try:
+            return str(data, "utf-8")
+        except UnicodeDecodeError:
+            raise utf8_fault() from None
 
     def take_inbox(self, empty: list[Item]) -> list[Item]:
         """Return what the inbox holds; the empty list given becomes the new one. For observers."""
@@ -514,10 +734,18 @@ class Driver:
                 self._delivered += 1
                 if isinstance(item, (str, bytes)):
                     self._emit("message", MessageEvent(item))
-                else:
+                elif item[0] >= CLOSE:
                     self._control(item[0], item[1])
                     if item[0] == PING:
                         self._emit("ping", PingEvent(item[1]))
+                else:
+                    try:
+                        message = self._unpack(item)
+                    except ProtocolError as fault:
+                        del self.inbox[self._delivered :]
+                        self._fault = fault
+                        break
+                    self._emit("message", MessageEvent(message))
         finally:
             self._delivering = False
             if self._delivered == len(self.inbox) or self.ready_state == CLOSED:
@@ -563,11 +791,11 @@ class Driver:
             self._append(PONG, payload)
 
     def _received_close(self, payload: bytes) -> None:
-        if len(payload) == 1:
+        if len(payload) == 1 and self._version.supports_close_codes:
             self._fail(ProtocolError("a close frame has a body of one byte"))
             return
         code, reason = 1005, ""
-        if payload:
+        if payload and self._version.supports_close_codes:
             code = int.from_bytes(payload[:2], "big")
             if not is_valid_close_code(code):
                 self._fail(ProtocolError(f"a close frame has the invalid code {code}"))
@@ -593,9 +821,7 @@ class Driver:
         if self.ready_state == CLOSED:
             return
         if self.ready_state == OPEN:
-            payload = close_payload(fault.code, str(fault))
-            self._append(CLOSE, payload)
-            self.close_sent = (fault.code, payload[2:].decode())
+            self._append_close(fault.code, str(fault))
         self.ready_state = CLOSED
         try:
             self._write()
@@ -609,6 +835,8 @@ class Driver:
             self._finish(event)
 
     def _finish(self, event: CloseEvent) -> None:
+        if self._extensions is not None:
+            self._extensions.close()
         self._callbacks = None
         self._queue = None
         self._early = None
@@ -616,8 +844,12 @@ class Driver:
 
     # --- messages out -----------------------------------------------------------------------------------------------
 
-    def text(self, message: str) -> bool:
+    def text(self, message: str, compress: bool | None = None) -> bool:
         """Send a text message. True when it was sent or queued, False when the connection takes no more.
+
+        Args:
+            message: to be sent as UTF-8.
+            compress: False keeps extensions from compressing this message.
 
         Raises:
             TypeError: it is no str.
@@ -625,47 +857,85 @@ class Driver:
         """
         if not isinstance(message, str):
             raise TypeError(f"text() takes a str, not {type(message).__name__}")
-        return self._message("text", TEXT, message)
+        return self._message("text", TEXT, message, compress)
 
-    def binary(self, message: bytes | bytearray | memoryview) -> bool:
+    def binary(self, message: bytes | bytearray | memoryview, compress: bool | None = None) -> bool:
         """Send a binary message. True when it was sent or queued, False when the connection takes no more.
+
+        The hixie versions have no binary messages: False.
 
         Raises:
             TypeError: it is not bytes-like.
         """
         if isinstance(message, str):
             raise TypeError("binary() takes bytes, not str")
-        return self._message("binary", BINARY, message)
+        return self._message("binary", BINARY, message, compress)
 
-    def _message(self, name: str, opcode: int, message: Any) -> bool:
+    def _message(self, name: str, opcode: int, message: Any, compress: bool | None) -> bool:
         if self.ready_state == OPEN:
-            self._append(opcode, message)
+            if not self.send_data(opcode, message, compress):
+                return False
             self._write()
             return True
-        if self.ready_state == CONNECTING:
-            self._keep(name, message.encode().decode() if opcode == TEXT else bytes(memoryview(message)))
+        if self.ready_state == CONNECTING and (opcode == TEXT or self._version.framed):
+            self._keep(name, message.encode().decode() if opcode == TEXT else bytes(memoryview(message)), compress)
             return True
         return False
 
-    def send_data(self, opcode: int, message: str | BytesLike) -> bool:
-        """Put a data frame into the outbox, where the state allows. For observers: it writes nothing."""
+    def send_data(self, opcode: int, message: str | BytesLike, compress: bool | None = None) -> bool:
+        """Put a message into the outbox, where the state and the version allow. For observers: it writes nothing."""
         if self.ready_state != OPEN:
             return False
-        append_frame(self.outbox, 0x80 | opcode, message, masking_key() if self._masks else None)
+        if self._extensions is not None:
+            self._append_data(opcode, message, compress)
+        elif self._hixie is None:
+            append_frame(self.outbox, self._firsts[opcode], message, masking_key() if self._masks else None)
+        elif opcode == TEXT:
+            append_text(self.outbox, message if isinstance(message, str) else bytes(message).decode())
+        else:
+            return False
         return True
 
     def send_head(self, opcode: int, size: int) -> bool:
         """Put only the head of a data frame into the outbox, where the state allows: the caller writes the payload.
 
-        For observers, on servers: their payloads are not masked.
+        For observers, where payloads go out as they are: ``direct``.
         """
         if self.ready_state != OPEN:
             return False
-        append_head(self.outbox, 0x80 | opcode, size)
+        append_head(self.outbox, self._firsts[opcode], size)
         return True
 
     def _append(self, opcode: int, payload: Any) -> None:
-        append_frame(self.outbox, 0x80 | opcode, payload, masking_key() if self._masks else None)
+        if self._hixie is None:
+            append_frame(self.outbox, self._firsts[opcode], payload, masking_key() if self._masks else None)
+        elif opcode == TEXT:
+            append_text(self.outbox, payload)
+        elif opcode == CLOSE and self._version.closing_frame:
+            self.outbox += CLOSING_FRAME
+
+    def _append_close(self, code: int, reason: str) -> None:
+        """Put a close frame into the outbox, saying as much as the version can say."""
+        payload = close_payload(code, reason) if self._version.supports_close_codes else b""
+        self._append(CLOSE, payload)
+        self.close_sent = (code, payload[2:].decode()) if payload else (1005, "")
+
+    def _append_data(self, opcode: int, message: str | BytesLike, compress: bool | None) -> None:
+        """Put a message into the outbox, through the extensions.
+
+        Raises:
+            WebSocketError: an extension failed; the connection is failed with it.
+        """
+        assert self._extensions is not None
+        data = message.encode() if isinstance(message, str) else bytes(memoryview(message))
+        try:
+            data, reserved = self._extensions.process_outgoing(opcode, data, compress)
+        except WebSocketError as error:
+            # What the peer knows of the extension's state is not known any more.
+            self._fail(error if isinstance(error, ProtocolError) else ExtensionError(str(error)))
+            raise
+        key = masking_key() if self._masks else None
+        append_frame(self.outbox, self._firsts[opcode] | reserved, data, key)
 
     def _keep(self, name: str, *arguments: Any) -> None:
         if self._queue is None:
@@ -726,6 +996,8 @@ class Driver:
         if not isinstance(reason, str):
             raise TypeError(f"the reason must be a str, not {type(reason).__name__}")
         payload = close_payload(code, reason)
+        if not self._version.supports_close_codes:
+            payload = b""
         if self.ready_state == CONNECTING:
             self.ready_state = CLOSED
             self._finish(CloseEvent(1005 if code is None else code, reason, False))
@@ -733,9 +1005,14 @@ class Driver:
         if self.ready_state != OPEN:
             return False
         self._append(CLOSE, payload)
-        self.close_sent = (1005 if code is None else code, payload[2:].decode())
-        self.ready_state = CLOSING
-        self._write()
+        self.close_sent = (1005 if len(payload) < 2 else code or 1005, payload[2:].decode())
+        if self._version.closing_frame:
+            self.ready_state = CLOSING
+            self._write()
+        else:
+            self.ready_state = CLOSED
+            self._write()
+            self._finish(CloseEvent(1005, "", True))
         return True
 
     def _write(self) -> None:

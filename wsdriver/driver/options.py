@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from wsdriver.driver.versions import VERSIONS, Version
 from wsdriver.exceptions import ConfigurationError
+from wsdriver.extensions.framework import Extensions
 from wsdriver.http import check_header
 from wsdriver.options import DEFAULT_MAX_LENGTH, check_int, check_tokens
 
@@ -52,12 +54,16 @@ class DriverOptions:
         max_fragments: frames of a message.
         protocols: subprotocols, in order of preference.
         headers: extra headers of our half of the opening handshake.
+        versions: names of the protocol versions that a server accepts; all unless given.
+        extensions: such as ``PermessageDeflate()``, in order of preference.
     """
 
     max_length: int = DEFAULT_MAX_LENGTH
     max_fragments: int = MAX_FRAGMENTS
     protocols: Any = ()
     headers: Any = field(default_factory=dict)
+    versions: Any = None
+    extensions: Any = ()
 
     def __post_init__(self) -> None:
         check_int("max_length", self.max_length, 0)
@@ -73,3 +79,20 @@ class DriverOptions:
                 raise
             raise ConfigurationError(f"headers must be a mapping of names to values, not {self.headers!r}") from None
         object.__setattr__(self, "headers", pairs)
+        object.__setattr__(self, "versions", _versions(self.versions))
+        try:
+            object.__setattr__(self, "extensions", tuple(self.extensions))
+        except TypeError:
+            raise ConfigurationError(f"extensions must be a list of extensions, not {self.extensions!r}") from None
+        Extensions(self.extensions)  # refuses what is none
+
+
+def _versions(names: Any) -> Mapping[str, Version]:
+    if names is None:
+        return VERSIONS
+    if isinstance(names, str):
+        names = (names,)
+    unknown = [name for name in names if name not in VERSIONS]
+    if unknown or not names:
+        raise ConfigurationError(f"versions must be some of {', '.join(VERSIONS)}; not {unknown or names!r}")
+    return {name: VERSIONS[name] for name in names}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from wsdriver.driver.versions import VERSIONS, Version
+from wsdriver.driver import hixie
+from wsdriver.driver.versions import VERSIONS, Opening, Version, version_of
 from wsdriver.environ import Environ, is_websocket
 from wsdriver.exceptions import HandshakeError
 from wsdriver.http import parse_host, serialize_head, split_tokens
@@ -22,7 +23,7 @@ def accept_key(key: str) -> str:
     return base64.b64encode(hashlib.sha1(key.encode("latin-1") + GUID, usedforsecurity=False).digest()).decode()
 
 
-def check_request(environ: Environ) -> Version:
+def check_request(environ: Environ, allowed: Mapping[str, Version] = VERSIONS) -> Version:
     """Return the version that a request asks for.
 
     Raises:
@@ -41,15 +42,19 @@ def check_request(environ: Environ) -> Version:
     if not host:
         raise HandshakeError("the Host header is missing")
     parse_host(host)
-    number = environ.get("HTTP_SEC_WEBSOCKET_VERSION")
+    version = version_of(environ, allowed)
+    if version.opening is Opening.ACCEPT:
+        _check_key(environ)
+    elif version.opening is Opening.CHALLENGE:
+        for name in ("HTTP_SEC_WEBSOCKET_KEY1", "HTTP_SEC_WEBSOCKET_KEY2"):
+            if name not in environ:
+                raise HandshakeError(f"the Sec-WebSocket-{name[-4:].title()} header is missing")
+            hixie.challenge_number(environ[name])
+    return version
+
+
+def _check_key(environ: Environ) -> None:
     key = environ.get("HTTP_SEC_WEBSOCKET_KEY")
-    if number is None:
-        raise HandshakeError("the Sec-WebSocket-Version header is missing")
-    version = VERSIONS.get(number.strip(" \t"))
-    if version is None:
-        raise HandshakeError(
-            f"WebSocket version {number[:20]!r} is not supported", 426, {"Sec-WebSocket-Version": "13"}
-        )
     if key is None:
         raise HandshakeError("the Sec-WebSocket-Key header is missing")
     try:
@@ -58,7 +63,6 @@ def check_request(environ: Environ) -> Version:
         right = False
     if not right:
         raise HandshakeError("the Sec-WebSocket-Key header is not 16 bytes in base64")
-    return version
 
 
 def select_protocol(environ: Environ, supported: Sequence[str]) -> str | None:
@@ -69,8 +73,14 @@ def select_protocol(environ: Environ, supported: Sequence[str]) -> str | None:
     return None
 
 
-def accept_request(environ: Environ, protocol: str | None, headers: Sequence[tuple[str, str]]) -> bytes:
-    """Return the 101 response to a request that has been checked."""
+def accept_request(
+    environ: Environ, version: Version, protocol: str | None, headers: Sequence[tuple[str, str]]
+) -> bytes:
+    """Return the head of the answer to a request that has been checked; headers of the application come last."""
+    if version.opening is Opening.ECHO:
+        return hixie.response_75(environ, protocol, headers)
+    if version.opening is Opening.CHALLENGE:
+        return hixie.response_76(environ, protocol, headers)
     fields = [
         ("Upgrade", "websocket"),
         ("Connection", "Upgrade"),

@@ -45,6 +45,10 @@ _tables: list[bytes] = []
 
 def apply_mask(data: bytes | bytearray | memoryview, key: bytes, offset: int = 0) -> bytes:
     """XOR ``data`` with the 4 bytes of ``key``, the first of them with ``key[offset % 4]`` (RFC 6455 §5.3)."""
+    if len(key) != 4:
+        raise ValueError("a masking key has 4 bytes")
+    if isinstance(data, memoryview):
+        data = data.cast("B")
     offset &= 3
     if offset:
         key = key[offset:] + key[:offset]

@@ -191,6 +191,19 @@ class Connection:
         """Do the opening handshake, if that has not happened yet. Returns whether the connection is open."""
         raise NotImplementedError
 
+    def _start(self, driver: Driver) -> bool:
+        """Answer the request, and wait for what the answer may still need (hixie-76); returns whether it is open."""
+        driver.start()
+        if self._sock is not None:
+            self._flush()
+        if driver.ready_state == CONNECTING:
+            timeout = self.options.open_timeout
+            if not self._wait_opening(None if timeout is None else monotonic() + timeout):
+                self._lose(TimeoutError(f"the request was not completed within {timeout} seconds"))
+        if driver.ready_state == OPEN:
+            self._dispatch_open()
+        return driver.ready_state == OPEN
+
     def _attach(self, sock: Any, driver: Driver, secure: bool, early: bytes) -> None:
         """Take a connected socket over; from here on it is read by itself.
 
@@ -478,10 +491,10 @@ class Connection:
                 waiting.remove(waiter)
         return deadline is None or monotonic() < deadline
 
-    def _wait_opening(self, deadline: float | None) -> bool:
-        """Wait for the peer's half of the opening handshake; False where it is not there by the deadline."""
+    def _wait_opening(self, deadline: float | None, connected: bool = False) -> bool:
+        """Wait until the driver is open, or only ``connected``; False where that has not come by the deadline."""
         driver = self._driver
-        while driver.ready_state == CONNECTING and (self._client or not driver.connected):
+        while driver.ready_state == CONNECTING and not (connected and driver.connected):
             if self._opening is None:
                 self._opening = []
             if not self._sleep(self._opening, deadline):
@@ -731,16 +744,22 @@ class Connection:
 
     # --- sending ----------------------------------------------------------------------------------------------------
 
-    def send(self, message: str | bytes | bytearray | memoryview, binary: bool | None = None) -> None:
+    def send(
+        self,
+        message: str | bytes | bytearray | memoryview,
+        binary: bool | None = None,
+        compress: bool | None = None,
+    ) -> None:
         """Send a message. Any greenlet and any thread may; it waits only where the peer does not keep up.
 
         Args:
             message: str goes out as text, bytes-like as binary.
             binary: True or False to say otherwise: a str as binary, bytes of UTF-8 as text.
+            compress: False keeps extensions from compressing this message.
 
         Raises:
             ConnectionClosed: the connection has ended; it says how.
-            TypeError: the message is neither str nor bytes-like.
+            TypeError: the message is neither str nor bytes-like; or it is binary, and the version has only text.
             UnicodeError: it cannot be text.
         """
         driver = self._driver
@@ -748,7 +767,7 @@ class Connection:
             self.accept()
             driver = self._driver
         if self._thread != get_ident():
-            call_in_hub(self._hub, self.send, message, binary)
+            call_in_hub(self._hub, self.send, message, binary, compress)
             return
         opcode = TEXT
         if binary is None:
@@ -760,7 +779,7 @@ class Connection:
             opcode = BINARY
         elif not isinstance(message, str):
             message = bytes(message).decode()
-        if len(message) >= LARGE and not self._client and not self._secure and self._large is None:
+        if len(message) >= LARGE and driver.direct and not self._secure and self._large is None:
             # Not copied: it is written from where it lies.
             data = message.encode() if isinstance(message, str) else bytes(message)
             if not driver.send_head(opcode, len(data)):
@@ -768,7 +787,9 @@ class Connection:
             self._large = data
             self._large_start = 0
             self._split = len(self._out)
-        elif not driver.send_data(opcode, message):
+        elif not driver.send_data(opcode, message, compress):
+            if driver.ready_state == OPEN:
+                raise TypeError(f"{driver.version} carries text only, not {type(message).__name__}")
             raise self._closed_error()
         self.messages_sent += 1
         self._written()
@@ -788,33 +809,41 @@ class Connection:
             raise self._closed_error()
         return self._driver
 
-    def ping(self, data: str | bytes = b"", callback: Any = None) -> None:
+    def ping(self, data: str | bytes = b"", callback: Any = None) -> bool:
         """Send a ping; ``callback()`` is called, in a greenlet of its own, when its pong comes.
 
+        Returns:
+            False where the protocol version has no pings.
+
         Raises:
             ConnectionClosed: the connection has ended.
             ValueError: the payload is over 125 bytes.
         """
         driver = self._opened_driver()
         if self._thread != get_ident():
-            call_in_hub(self._hub, self.ping, data, callback)
-            return
-        driver.ping(data, None if callback is None else _Spawned(callback))
+            sent: bool = call_in_hub(self._hub, self.ping, data, callback)
+            return sent
+        sent = driver.ping(data, None if callback is None else _Spawned(callback))
         self._written()
+        return sent
 
-    def pong(self, data: str | bytes = b"") -> None:
+    def pong(self, data: str | bytes = b"") -> bool:
         """Send a pong that nobody asked for.
 
+        Returns:
+            False where the protocol version has no pongs.
+
         Raises:
             ConnectionClosed: the connection has ended.
             ValueError: the payload is over 125 bytes.
         """
         driver = self._opened_driver()
         if self._thread != get_ident():
-            call_in_hub(self._hub, self.pong, data)
-            return
-        driver.pong(data)
+            sent: bool = call_in_hub(self._hub, self.pong, data)
+            return sent
+        sent = driver.pong(data)
         self._written()
+        return sent
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Do the closing handshake, and wait for its end: at most ``close_timeout`` seconds. Closing twice is harmless.

@@ -80,7 +80,7 @@ class StreamWebSocket(WebSocket):
         if self._sock is not None:
             self._read()  # most clients have sent it by now
         timeout = self.options.open_timeout
-        if not self._wait_opening(None if timeout is None else started + timeout):
+        if not self._wait_opening(None if timeout is None else started + timeout, connected=True):
             driver.refuse(HandshakeError(f"no request came within {timeout} seconds", 408))
         if driver.ready_state != 0:
             return False
@@ -94,11 +94,7 @@ class StreamWebSocket(WebSocket):
     def accept(self) -> bool:
         driver = self._driver
         if driver is not None and driver.ready_state == 0:
-            driver.start()
-            if self._sock is not None:
-                self._flush()
-            if driver.ready_state == 1:
-                self._dispatch_open()
+            return self._start(driver)
         return driver is not None and driver.ready_state == 1
 
 

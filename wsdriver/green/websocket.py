@@ -128,12 +128,7 @@ class WebSocket(Connection):
             sock, early = takeover_of(self.environ).claim(self)
             driver = Driver(self, self.options, None, False)
             self._attach(sock, driver, hasattr(sock, "do_handshake"), early)
-            driver.start()
-            if self._sock is not None:
-                self._flush()
-            if driver.ready_state == 1:
-                self._dispatch_open()
-            return driver.ready_state == 1
+            return self._start(driver)
         return self.state == "open"
 
     def wsgi_response(self) -> WsgiResponse:
