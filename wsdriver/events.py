@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, overload
+from typing import ClassVar, TypeVar, overload
 
 __all__ = [
     "CloseEvent",
@@ -17,8 +17,8 @@ __all__ = [
     "check_event",
 ]
 
-#: A listener takes one argument, the event; what it returns is dropped.
-Listener = Callable[[Any], object]
+#: A listener takes what its event carries; what it returns is dropped.
+Listener = Callable[..., object]
 L = TypeVar("L", bound=Listener)
 
 EVENTS = ("connect", "open", "message", "ping", "pong", "error", "close")
@@ -68,23 +68,28 @@ class CloseEvent:
     was_clean: bool = False
 
 
-def check_event(event: str) -> None:
+def check_event(event: str, events: tuple[str, ...] = EVENTS) -> None:
     """Refuse a misspelt event name.
 
     Raises:
         ValueError: there is no such event.
     """
-    if event not in EVENTS:
-        raise ValueError(f"there is no event {event!r}; the events are {', '.join(EVENTS)}")
+    if event not in events:
+        raise ValueError(f"there is no event {event!r}; the events are {', '.join(events)}")
 
 
 class Emitter:
     """Listeners by event name; they are called in the order in which they were added.
 
     The dictionary is made with the first listener: most connections never have one.
+
+    Attributes:
+        events: the names of the events that there are, by class.
     """
 
     __slots__ = ("_listeners",)
+
+    events: ClassVar[tuple[str, ...]] = EVENTS
 
     def __init__(self) -> None:
         self._listeners: dict[str, list[Listener]] | None = None
@@ -94,24 +99,25 @@ class Emitter:
     @overload
     def on(self, event: str, callback: None = None) -> Callable[[L], L]: ...
     def on(self, event: str, callback: L | None = None) -> L | Callable[[L], L]:
-        """Call ``callback(event_object)`` at each event of that name; without a callback, act as a decorator.
+        """Call ``callback`` at each event of that name; without a callback, act as a decorator.
 
         Raises:
             ValueError: there is no such event.
         """
-        check_event(event)
+        check_event(event, self.events)
 
         def add(listener: L) -> L:
             if self._listeners is None:
                 self._listeners = {}
             self._listeners.setdefault(event, []).append(listener)
+            self._added(event)
             return listener
 
         return add if callback is None else add(callback)
 
     def off(self, event: str, callback: Listener | None = None) -> None:
         """Remove a listener, or all of that event."""
-        check_event(event)
+        check_event(event, self.events)
         if self._listeners is None:
             return
         if callback is None:
@@ -131,9 +137,12 @@ class Emitter:
         """Return how many listeners an event has."""
         return 0 if self._listeners is None else len(self._listeners.get(event, ()))
 
-    def emit(self, event: str, argument: object) -> None:
+    def _added(self, event: str) -> None:
+        """Take note of a new listener."""
+
+    def emit(self, event: str, *arguments: object) -> None:
         """Call the listeners of ``event``. What a listener raises goes to the caller."""
         if self._listeners is None:
             return
         for listener in tuple(self._listeners.get(event, ())):
-            listener(argument)
+            listener(*arguments)

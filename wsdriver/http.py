@@ -130,6 +130,7 @@ class HeadReader:
         self._refuse_bare_lf(self._seen, end)
         head, rest = bytes(buffer[:end]), bytes(buffer[end:])
         buffer.clear()
+        self._seen = 0
         return head, rest
 
     def _refuse_bare_lf(self, start: int, end: int) -> None:

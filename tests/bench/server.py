@@ -123,7 +123,7 @@ class Running:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=lambda: process.pin(process.SERVER_CORE),  # noqa: PLW1509 - no threads here
+                preexec_fn=lambda: process.pin(process.SERVER_CORE),
             )
 
     @property

@@ -60,7 +60,10 @@ def parse_url(url: str) -> Target:
         raise ConfigurationError(f"a WebSocket URL has no fragment (#): {url!r}")
     user, at, hostport = parts.netloc.rpartition("@")
     try:
-        host, port = parse_host(hostport.encode("idna").decode() if not hostport.isascii() else hostport)
+        if not hostport.isascii():
+            name, colon, number = hostport.partition(":")
+            hostport = name.encode("idna").decode() + colon + number
+        host, port = parse_host(hostport)
     except (HandshakeError, UnicodeError):
         raise ConfigurationError(f"the URL has no valid host: {url!r}") from None
     resource = parts.path or "/"

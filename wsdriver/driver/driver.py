@@ -681,7 +681,7 @@ class Driver:
         index = kept = self._delivered
         try:
             while index < length:
-                item = inbox[index]
+                item: Any = inbox[index]
                 index += 1
                 opcode = item[0] if type(item) is tuple else 0
                 if 0 < opcode < CLOSE:

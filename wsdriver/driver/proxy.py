@@ -10,8 +10,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from wsdriver.driver.client import MAX_BODY, Target
 from wsdriver.driver.roles import Socket
-from wsdriver.driver.streams import StreamEmitter
-from wsdriver.events import CloseEvent, ConnectEvent
+from wsdriver.events import CloseEvent, ConnectEvent, Emitter
 from wsdriver.exceptions import ConfigurationError, HandshakeError, ProxyError
 from wsdriver.http import Headers, HeadReader, Response, check_header, parse_host, parse_response, serialize_head
 
@@ -107,7 +106,7 @@ class TunnelDriver(Protocol):
     def eof(self) -> None: ...
 
 
-class Proxy(StreamEmitter):
+class Proxy(Emitter):
     """A proxy between a client's driver and its server: asks for a tunnel, and reads the answer.
 
     ::

@@ -27,13 +27,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from wsdriver.driver.roles import Socket
 from wsdriver.events import CloseEvent, Emitter, MessageEvent
 from wsdriver.exceptions import ConfigurationError, WebSocketError
 
-__all__ = ["HIGH_WATER_BYTES", "HIGH_WATER_MESSAGES", "IO", "Messages", "StreamEmitter", "Tee", "Wire"]
+__all__ = ["HIGH_WATER_BYTES", "HIGH_WATER_MESSAGES", "IO", "Messages", "Tee", "Wire"]
 
 #: Over either, writers are asked to wait. Node's own marks for streams are 16 objects and 16 KiB to 64 KiB.
 HIGH_WATER_MESSAGES = 16
@@ -71,66 +71,12 @@ class StreamDriver(Protocol):
     def close(self) -> bool: ...
 
 
-class StreamEmitter(Emitter):
-    """Listeners of the events that a class names; each is called with what its event carries, or nothing."""
-
-    __slots__ = ()
-
-    events: ClassVar[tuple[str, ...]] = ("data", "end", "error", "drain", "close")
-
-    @overload
-    def on(self, event: str, callback: F) -> F: ...
-    @overload
-    def on(self, event: str, callback: None = None) -> Callable[[F], F]: ...
-    def on(self, event: str, callback: F | None = None) -> F | Callable[[F], F]:
-        """Call ``callback`` at each event of that name; without a callback, act as a decorator.
-
-        Raises:
-            ValueError: there is no such event.
-        """
-        self._check(event)
-
-        def add(listener: F) -> F:
-            if self._listeners is None:
-                self._listeners = {}
-            self._listeners.setdefault(event, []).append(listener)
-            self._added(event)
-            return listener
-
-        return add if callback is None else add(callback)
-
-    def off(self, event: str, callback: Callable[..., object] | None = None) -> None:
-        """Remove a listener, or all of that event."""
-        self._check(event)
-        if self._listeners is None:
-            return
-        listeners = self._listeners.get(event, [])
-        if callback is None:
-            listeners.clear()
-        elif callback in listeners:
-            listeners.remove(callback)
-        if not listeners:
-            self._listeners.pop(event, None)
-
-    def emit(self, event: str, *arguments: object) -> None:
-        """Call the listeners of ``event``. What a listener raises goes to the caller."""
-        if self._listeners is None:
-            return
-        for listener in tuple(self._listeners.get(event, ())):
-            listener(*arguments)
-
-    def _check(self, event: str) -> None:
-        if event not in self.events:
-            raise ValueError(f"there is no event {event!r}; the events are {', '.join(self.events)}")
-
-    def _added(self, event: str) -> None:
-        """Take note of a new listener."""
-
-
-class Stream(StreamEmitter, Generic[T]):
+class Stream(Emitter, Generic[T]):
     """What both sides have in common: pieces that are kept until somebody takes them, and an end."""
 
     __slots__ = ("_blocked", "_closed", "_ended", "_flowing", "_kept", "_paused", "_size")
+
+    events: ClassVar[tuple[str, ...]] = ("data", "end", "error", "drain", "close")
 
     def __init__(self) -> None:
         super().__init__()
@@ -432,8 +378,9 @@ class Messages(Stream["str | bytes"]):
         """Send a message: str as text, bytes as binary.
 
         Returns:
-            False where the driver takes no more: then :attr:`writable` is false, too. Also where it has taken this one,
-            but the writer is to wait for ``drain`` with more, since the wire does not keep up.
+            False where :attr:`blocked` asks the writer to wait for ``drain`` with more, since the wire is slow;
+            this message has been taken. Else False where the driver does not take it: the connection is closing, or
+            its version has no binary messages.
 
         Raises:
             TypeError: it is neither str nor bytes-like.

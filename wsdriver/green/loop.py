@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,6 +20,11 @@ allocate_lock: Callable[[], Any] = get_original("_thread", "allocate_lock")
 #: What one read takes at most: enough to fill a fast peer's pipe, and it stays in the processor's cache.
 SCRATCH = 256 * 1024
 
+#: Seconds between looks at whether the other thread is still there.
+PATIENCE = 1
+
+log = logging.getLogger("wsdriver")
+
 _scratches: WeakKeyDictionary[Hub, bytearray] = WeakKeyDictionary()
 
 
@@ -33,6 +40,7 @@ def call_in_hub(hub: Hub, function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function in a greenlet of another thread's hub, and block this thread until it is done.
 
     Raises:
+        RuntimeError: that thread has ended.
         what the function raises.
     """
     done = allocate_lock()
@@ -48,7 +56,13 @@ def call_in_hub(hub: Hub, function: Callable[..., Any], *arguments: Any) -> Any:
             done.release()
 
     hub.loop.run_callback_threadsafe(spawn, run)
-    done.acquire()
+    waited = 0
+    while not done.acquire(timeout=PATIENCE):
+        if hub.thread_ident not in sys._current_frames():
+            raise RuntimeError("the thread that the connection belongs to has ended")
+        waited += PATIENCE
+        if waited == 10 * PATIENCE:
+            log.warning("a call from another thread waits: the connection's own thread does not run its event loop")
     if outcome[1] is not None:
         raise outcome[1]
     return outcome[0]
