@@ -147,9 +147,8 @@ class TestVersions:
             for extra, status in (("", b"426"), (version.format(8), b"101"), (version.format(7), b"426")):
                 sock = gevent.socket.create_connection(("127.0.0.1", server.server_port))
                 key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" if extra else ""
-                sock.sendall(
-                    f"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{key}{extra}\r\n".encode()
-                )
+                head = "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                sock.sendall(f"{head}{key}{extra}\r\n".encode())
                 assert read_head(sock.recv).split()[1] == status
                 sock.close()
         with pytest.raises(wsdriver.ConfigurationError, match="hybi-14"):
