@@ -6,7 +6,7 @@ import io
 import sys
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from wsdriver.exceptions import HandshakeError
 from wsdriver.http import Headers, Request, parse_host, split_tokens
@@ -23,6 +23,9 @@ __all__ = [
 ]
 
 Environ = Mapping[str, Any]
+
+#: What stands in a URL as it is: all that is visible in ASCII.
+_VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 
 
 def is_websocket(environ: Environ) -> bool:
@@ -84,6 +87,8 @@ def url_of(environ: Environ, secure: bool | None = None) -> str:
         target = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
         if environ.get("QUERY_STRING"):
             target += "?" + environ["QUERY_STRING"]
+    # A path comes unquoted (PEP 3333): what it hides, such as a line's end, must not get into a header that repeats it.
+    target = quote(target.encode("latin-1", "replace"), safe=_VISIBLE)
     return f"{'wss' if secure else 'ws'}://{host}{target or '/'}"
 
 

@@ -185,9 +185,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("how", CHUNKINGS)
-@pytest.mark.parametrize(
-    ("data", "items", "kind", "code"), [pytest.param(*fault[1:], id=fault[0]) for fault in FAULTS]
-)
+@pytest.mark.parametrize(("data", "items", "kind", "code"), [pytest.param(*fault[1:], id=fault[0]) for fault in FAULTS])
 def test_decoder_given_a_fault_in_chunks_raises_it(
     data: bytes, items: list[Any], kind: type[ProtocolError], code: int, how: str
 ) -> None:

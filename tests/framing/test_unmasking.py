@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.driving import CHUNKINGS, cut, pieces
+from tests.support.driving import CHUNKINGS, Chunk, cut, pieces
 from wsdriver.framing.hybi import FrameDecoder, Item
 from wsdriver.framing.unmasking import FrameUnmasker, frame_mask_04, masking_key_04
 
@@ -57,7 +57,7 @@ Mask = Callable[[bytes, bytes], bytes]
 Derive = Callable[[bytes], bytes] | None
 
 
-def unmask(chunks: Iterable[bytes], derive: Derive) -> bytes:
+def unmask(chunks: Iterable[Chunk], derive: Derive) -> bytes:
     unmasker = FrameUnmasker(derive)
     return b"".join(map(unmasker.feed, chunks))
 

@@ -90,6 +90,7 @@ class DraftClient:
         seed: of all that is random.
 
     Attributes:
+        keys: Sec-WebSocket-Key1 and -Key2, each with the number that it hides.
         body: the 8 bytes behind the head of hixie-76; empty in other versions.
         headers: of the answer, names in lower case.
         log: all bytes so far, ``("client" or "server", bytes)``, in order.
@@ -112,8 +113,8 @@ class DraftClient:
         self.headers: dict[str, str] = {}
         self.log: list[tuple[str, bytes]] = []
         self._random = random.Random(None if seed is None else str(seed))
-        self._keys = [self._make_key(), self._make_key()]
-        self._numbers = [key[1] for key in self._keys]
+        self.keys = [self._make_key(), self._make_key()]
+        self._numbers = [key[1] for key in self.keys]
         self.body = self._random.randbytes(8) if self.draft.opening == "76" else b""
         self._key = base64.b64encode(self._random.randbytes(16)).decode()
         self._masking_key = b""
@@ -210,7 +211,7 @@ class DraftClient:
         else:
             lines += ["Upgrade: WebSocket", "Connection: Upgrade", f"Host: {self.host}", f"Origin: {self.origin}"]
         if draft.opening == "76":
-            lines += [f"Sec-WebSocket-Key{number + 1}: {self._keys[number][0]}" for number in range(2)]
+            lines += [f"Sec-WebSocket-Key{number + 1}: {self.keys[number][0]}" for number in range(2)]
             if draft.number:
                 lines.append(f"Sec-WebSocket-Draft: {draft.number}")
         if self.protocols:

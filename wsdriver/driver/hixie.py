@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from urllib.parse import quote
 
 from wsdriver.environ import Environ, url_of
 from wsdriver.exceptions import HandshakeError
@@ -25,9 +24,6 @@ MAX_NUMBER = 2**32 - 1
 
 _NO_DIGITS = re.compile("[^0-9]+")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
-
-#: What stands in a URL as it is: all that is visible in ASCII.
-_VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 
 
 def challenge_number(key: str) -> int:
@@ -109,8 +105,7 @@ def _response(
     # So it is for one with a bare CR, which some WSGI servers let through.
     if origin and not _CONTROLS.search(origin):
         fields.append((f"{prefix}-Origin", origin))
-    # An environ's path is unquoted: what it has of line ends must not become header lines.
-    fields.append((f"{prefix}-Location", quote(url_of(environ, secure), safe=_VISIBLE, encoding="latin-1")))
+    fields.append((f"{prefix}-Location", url_of(environ, secure)))
     if protocol is not None:
         fields.append((f"{prefix}-Protocol", protocol))
     fields.extend(headers)

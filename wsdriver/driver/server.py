@@ -67,7 +67,8 @@ def _check_key(environ: Environ) -> None:
 
 def select_protocol(environ: Environ, supported: Sequence[str]) -> str | None:
     """Return the first subprotocol in the client's order of preference that we support, or None (RFC 6455 §4.2.2)."""
-    for name in split_tokens(environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "")):
+    asked = environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL") or environ.get("HTTP_WEBSOCKET_PROTOCOL", "")  # hixie-75
+    for name in split_tokens(asked):
         if name in supported:
             return name
     return None

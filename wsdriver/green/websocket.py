@@ -48,7 +48,7 @@ class Handshake:
     @property
     def origin(self) -> str | None:
         """The Origin header: which site's page is asking, or None outside of browsers."""
-        return self.headers.get("Origin")
+        return self.headers.get("Origin") or self.headers.get("Sec-WebSocket-Origin")  # hybi-04 to -08
 
 
 class WebSocket(Connection):
