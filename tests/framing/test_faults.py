@@ -28,7 +28,7 @@ RIGHT: dict[str, Any] = {
         ({"first": 0xF1, "reserved": 0x40}, "RSV2 RSV3 set"),
         ({"first": 0x83, "opcode": 255}, "opcode 0x3"),
         ({"second": 0x05}, "from a client is not masked"),
-        ({"masked": False}, "from a server is masked"),
+        ({"masked": False}, "masked that must not be"),
         ({"first": 0x09, "opcode": 9, "fin": False}, "control frame is fragmented"),
         ({"first": 0xC9, "opcode": 9, "reserved": 0x40}, "control frame has a reserved bit"),
         ({"first": 0x89, "opcode": 9, "length": 126}, "more than 125 bytes"),

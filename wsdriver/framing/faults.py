@@ -30,7 +30,7 @@ def header_fault(
     if opcode == 255:
         return ProtocolError(f"a frame has the reserved opcode 0x{first & 15:x}")
     if bool(second & 0x80) != masked:
-        return ProtocolError("a frame from a client is not masked" if masked else "a frame from a server is masked")
+        return ProtocolError("a frame from a client is not masked" if masked else "a frame is masked that must not be")
     if opcode >= CLOSE:
         if not fin:
             return ProtocolError("a control frame is fragmented")
