@@ -14,11 +14,13 @@ from wsdriver.http import (
     Request,
     Response,
     check_header,
+    parse_authority,
     parse_host,
     parse_request,
     parse_response,
     serialize_head,
     split_tokens,
+    without_password,
 )
 
 # --- Headers ---------------------------------------------------------------------------------------------------------
@@ -387,3 +389,28 @@ def test_split_tokens_returns_the_members(value: str, tokens: list[str]) -> None
 def test_request_of_the_helpers_is_right() -> None:
     """The helper that all handshake tests build on."""
     assert parse_request(request("/x", "X-A: b\r\n")).headers["X-A"] == "b"
+
+
+@pytest.mark.parametrize(
+    ("netloc", "parts"),
+    [
+        ("example.com", ("", "example.com", None)),
+        ("user:pw@example.com:80", ("user:pw", "example.com", 80)),
+        ("a@b:c@[::1]:9", ("a@b:c", "[::1]", 9)),
+        ("bücher.example:80", ("", "xn--bcher-kva.example", 80)),
+        ("bücher.example", ("", "xn--bcher-kva.example", None)),
+    ],
+)
+def test_parse_authority_takes_it_apart(netloc: str, parts: tuple[str, str, int | None]) -> None:
+    assert parse_authority(netloc) == parts
+
+
+@pytest.mark.parametrize("netloc", ["", "user@", "a b", "ü" * 80, "example.com:99999"])
+def test_parse_authority_without_a_valid_host_raises(netloc: str) -> None:
+    with pytest.raises(HandshakeError):
+        parse_authority(netloc)
+
+
+def test_without_password_hides_it() -> None:
+    assert without_password("ws://me:secret@host/x") == "ws://...@host/x"
+    assert without_password("ws://host/") == "ws://host/"

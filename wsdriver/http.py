@@ -23,11 +23,13 @@ __all__ = [
     "Request",
     "Response",
     "check_header",
+    "parse_authority",
     "parse_host",
     "parse_request",
     "parse_response",
     "serialize_head",
     "split_tokens",
+    "without_password",
 ]
 
 #: Bytes of a head, its end included; and its header fields.
@@ -227,6 +229,27 @@ def parse_host(value: str) -> tuple[str, int | None]:
     if match is None or (port and int(port) > 65535):
         raise HandshakeError(f"the Host header is not host[:port]: {value[:80]!r}")
     return match["host"], int(port) if port else None
+
+
+def parse_authority(netloc: str) -> tuple[str, str, int | None]:
+    """Return ``(user, host, port)`` of the authority of a URL; a host that is not ASCII is put into IDNA.
+
+    Raises:
+        HandshakeError: the host or the port is not valid.
+    """
+    user, _, hostport = netloc.rpartition("@")
+    if not hostport.isascii():
+        name, colon, number = hostport.partition(":")
+        try:
+            hostport = name.encode("idna").decode() + colon + number
+        except UnicodeError as error:
+            raise HandshakeError(f"the host is no domain name: {error}") from None
+    return user, *parse_host(hostport)
+
+
+def without_password(url: str) -> str:
+    """Return a URL as it may be shown."""
+    return re.sub(r"//.*@", "//...@", url, flags=re.DOTALL)
 
 
 def split_tokens(value: str) -> list[str]:

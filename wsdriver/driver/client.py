@@ -11,7 +11,15 @@ from urllib.parse import unquote, urlsplit
 from wsdriver.driver.server import accept_key
 from wsdriver.exceptions import ConfigurationError, ExtensionError, HandshakeError
 from wsdriver.extensions.framework import Extensions
-from wsdriver.http import HeadReader, Response, parse_host, parse_response, serialize_head, split_tokens
+from wsdriver.http import (
+    HeadReader,
+    Response,
+    parse_authority,
+    parse_response,
+    serialize_head,
+    split_tokens,
+    without_password,
+)
 
 __all__ = ["ClientHandshake", "Target", "parse_url"]
 
@@ -48,30 +56,27 @@ def parse_url(url: str) -> Target:
     Raises:
         ConfigurationError: it is no ``ws:`` or ``wss:`` URL.
     """
+    shown = repr(without_password(url))
     if any(char <= " " or char == "\x7f" for char in url):
-        raise ConfigurationError(f"a URL cannot have spaces or control characters: {url!r}")
+        raise ConfigurationError(f"a URL cannot have spaces or control characters: {shown}")
     try:
         parts = urlsplit(url)
-    except ValueError as error:
-        raise ConfigurationError(f"not a URL: {url!r} ({error})") from None
+    except ValueError:
+        raise ConfigurationError(f"the URL has no valid host: {shown}") from None
     if parts.scheme not in _PORTS:
-        raise ConfigurationError(f"a WebSocket URL begins with ws:// or wss://, not {url!r}")
+        raise ConfigurationError(f"a WebSocket URL begins with ws:// or wss://, not {shown}")
     if "#" in url:
-        raise ConfigurationError(f"a WebSocket URL has no fragment (#): {url!r}")
-    user, at, hostport = parts.netloc.rpartition("@")
+        raise ConfigurationError(f"a WebSocket URL has no fragment (#): {shown}")
     try:
-        if not hostport.isascii():
-            name, colon, number = hostport.partition(":")
-            hostport = name.encode("idna").decode() + colon + number
-        host, port = parse_host(hostport)
-    except (HandshakeError, UnicodeError):
-        raise ConfigurationError(f"the URL has no valid host: {url!r}") from None
+        user, host, port = parse_authority(parts.netloc)
+    except HandshakeError:
+        raise ConfigurationError(f"the URL has no valid host: {shown}") from None
     resource = parts.path or "/"
     if parts.query:
         resource += "?" + parts.query
     resource = "".join(char if char.isascii() else _percent(char) for char in resource)
     authorization = None
-    if at:
+    if "@" in parts.netloc:
         name, _, password = user.partition(":")
         token = f"{unquote(name)}:{unquote(password)}".encode()
         authorization = "Basic " + base64.b64encode(token).decode()

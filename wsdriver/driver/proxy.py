@@ -12,7 +12,16 @@ from wsdriver.driver.client import MAX_BODY, Target
 from wsdriver.driver.roles import Socket
 from wsdriver.events import CloseEvent, ConnectEvent, Emitter
 from wsdriver.exceptions import ConfigurationError, HandshakeError, ProxyError
-from wsdriver.http import Headers, HeadReader, Response, check_header, parse_host, parse_response, serialize_head
+from wsdriver.http import (
+    Headers,
+    HeadReader,
+    Response,
+    check_header,
+    parse_authority,
+    parse_response,
+    serialize_head,
+    without_password,
+)
 
 __all__ = ["MAX_INTERIM", "Origin", "Proxy", "parse_origin"]
 
@@ -54,7 +63,7 @@ def parse_origin(origin: str) -> Origin:
         raise ConfigurationError(f"a proxy is given as a URL, not as {type(origin).__name__}")
 
     def wrong(what: str) -> ConfigurationError:
-        shown = re.sub(r"//.*@", "//...@", origin, flags=re.DOTALL)
+        shown = without_password(origin)
         return ConfigurationError(f"a proxy is given as http://user:password@host:port: {what} in {shown!r}")
 
     if any(char <= " " or char == "\x7f" for char in origin):
@@ -65,13 +74,9 @@ def parse_origin(origin: str) -> Origin:
         raise wrong("no valid host") from None
     if parts.scheme not in _PORTS:
         raise wrong("neither http:// nor https://")
-    user, _, hostport = parts.netloc.rpartition("@")
     try:
-        if not hostport.isascii():
-            name, colon, number = hostport.partition(":")
-            hostport = name.encode("idna").decode() + colon + number
-        host, port = parse_host(hostport)
-    except (HandshakeError, UnicodeError):
+        user, host, port = parse_authority(parts.netloc)
+    except HandshakeError:
         raise wrong("no valid host and port") from None
     if port == 0:
         raise wrong("no valid host and port")

@@ -16,12 +16,11 @@
 
 from __future__ import annotations
 
-from codecs import utf_8_decode
-
 from wsdriver.exceptions import MessageTooBig, ProtocolError
 from wsdriver.framing.faults import utf8_fault
 from wsdriver.framing.hybi import BytesLike, Item
 from wsdriver.framing.opcodes import CLOSE
+from wsdriver.framing.utf8 import check_utf8
 
 __all__ = ["CLOSING_FRAME", "HixieDecoder", "append_text"]
 
@@ -168,7 +167,7 @@ class HixieDecoder:
             except UnicodeDecodeError:
                 raise utf8_fault() from None
         else:
-            self._validate(bytes(chunk))
+            self._tail = check_utf8(self._tail, bytes(chunk))
             if too_big:
                 raise MessageTooBig(f"a message is longer than the limit of {self.max_length} bytes")
             self._text += chunk
@@ -180,15 +179,3 @@ class HixieDecoder:
             self._text = bytearray()
         self._state = _TYPE
         return stop + 1
-
-    def _validate(self, chunk: bytes) -> None:
-        """Fail at the first bad byte, not at the end of the message."""
-        data = self._tail + chunk
-        try:
-            tail = data[utf_8_decode(data, "strict", False)[1] :]
-        except UnicodeDecodeError:
-            raise utf8_fault() from None
-        # Python waits for the third byte of a surrogate before it refuses the second.
-        if len(tail) == 2 and tail[0] == 0xED and tail[1] > 0x9F:
-            raise utf8_fault()
-        self._tail = tail

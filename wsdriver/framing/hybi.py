@@ -23,11 +23,11 @@ names, results and errors; a differential test feeds both.
 
 from __future__ import annotations
 
-from codecs import utf_8_decode
 from typing import TypeAlias
 
 from wsdriver.framing.faults import header_fault, packed_limit, too_big, too_many_fragments, utf8_fault
 from wsdriver.framing.opcodes import BINARY, CLOSE, CONTINUATION, OPCODES, TEXT, MaskPlace
+from wsdriver.framing.utf8 import check_utf8
 
 __all__ = ["BytesLike", "FrameDecoder", "Item", "append_frame", "append_head", "apply_mask"]
 
@@ -311,22 +311,10 @@ class FrameDecoder:
         self._left -= end - start
         self._message += chunk
         if self._opcode == TEXT and not self._rsv and not self.raw:
-            self._validate(bytes(chunk))
+            self._tail = check_utf8(self._tail, bytes(chunk))
         if not self._left:
             self._end_frame(out)
         return end
-
-    def _validate(self, chunk: bytes) -> None:
-        """Fail at the first bad byte, not at the end of the message (RFC 6455 §8.1)."""
-        data = self._tail + chunk
-        try:
-            tail = data[utf_8_decode(data, "strict", False)[1] :]
-        except UnicodeDecodeError:
-            raise utf8_fault() from None
-        # Python waits for the third byte of a surrogate before it refuses the second.
-        if len(tail) == 2 and tail[0] == 0xED and tail[1] > 0x9F:
-            raise utf8_fault()
-        self._tail = tail
 
     def _end_frame(self, out: list[Item]) -> None:
         if not self._fin:
