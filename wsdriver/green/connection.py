@@ -144,9 +144,10 @@ class Connection:
         self._sock: Any = None
         self._fd = -1
         self._secure = False
-        self._hub: Any = None
-        self._loop: Any = None
-        self._thread = 0
+        # It belongs to the thread that makes it; others have their calls done there.
+        self._hub: Any = get_hub()
+        self._loop: Any = self._hub.loop
+        self._thread = get_ident()
         self._scratch: Any = None
         self._out: bytearray = None  # type: ignore[assignment]  # until _attach
         self._reader: Any = None
@@ -191,6 +192,10 @@ class Connection:
         """Do the opening handshake, if that has not happened yet. Returns whether the connection is open."""
         raise NotImplementedError
 
+    def _is_elsewhere(self) -> bool:
+        """Tell whether this is another thread than the connection's."""
+        return get_ident() != self._thread
+
     def _start(self, driver: Driver) -> bool:
         """Answer the request, and wait for what the answer may still need (hixie-76); returns whether it is open."""
         driver.start()
@@ -213,11 +218,7 @@ class Connection:
             secure: whether the socket does TLS, so that only its own methods may read and write.
             early: bytes that came off the socket already.
         """
-        hub = get_hub()
-        self._hub = hub
-        self._loop = hub.loop
-        self._thread = get_ident()
-        self._scratch = scratch_of(hub)
+        self._scratch = scratch_of(self._hub)
         self._sock = sock
         self._driver = driver
         self._out = driver.outbox

@@ -9,6 +9,7 @@ from wsdriver.driver.driver import Driver
 from wsdriver.environ import Environ, headers_of, is_secure, url_of
 from wsdriver.exceptions import ConfigurationError
 from wsdriver.green.connection import Connection
+from wsdriver.green.loop import call_in_hub
 from wsdriver.green.options import ConnectionOptions
 from wsdriver.green.wsgi import WsgiResponse, takeover_of
 from wsdriver.http import Headers
@@ -124,6 +125,9 @@ class WebSocket(Connection):
         Raises:
             ConfigurationError: the server cannot hand over its connection.
         """
+        if self._is_elsewhere():
+            accepted: bool = call_in_hub(self._hub, self.accept)
+            return accepted
         if self._driver is None:
             sock, early = takeover_of(self.environ).claim(self)
             driver = Driver(self, self.options, None, False)
