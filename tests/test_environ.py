@@ -11,7 +11,6 @@ import wsdriver
 from tests.support.driving import request, wsgi_environ
 from wsdriver.environ import (
     build_environ,
-    header_of,
     headers_of,
     is_eventsource,
     is_secure,
@@ -89,12 +88,6 @@ def test_is_eventsource_is_told_by_method_and_accept(method: str | None, accept:
 )
 def test_is_secure_is_what_the_server_says(environ: dict[str, str], expected: bool) -> None:
     assert is_secure(environ) is expected
-
-
-@pytest.mark.parametrize("name", ["X-Name", "x-name", "X-NAME"])
-def test_header_of_finds_a_header_in_any_case(name: str) -> None:
-    assert header_of({"HTTP_X_NAME": "value"}, name) == "value"
-    assert header_of({}, name) is None
 
 
 def test_headers_of_returns_all_request_headers() -> None:

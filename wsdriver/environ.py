@@ -14,7 +14,6 @@ from wsdriver.http import Headers, Request, parse_host, split_tokens
 __all__ = [
     "Environ",
     "build_environ",
-    "header_of",
     "headers_of",
     "is_eventsource",
     "is_secure",
@@ -51,12 +50,6 @@ def is_eventsource(environ: Environ) -> bool:
 def is_secure(environ: Environ) -> bool:
     """Tell whether the request came over TLS."""
     return environ.get("wsgi.url_scheme") == "https" or environ.get("HTTPS") in ("on", "1")
-
-
-def header_of(environ: Environ, name: str) -> str | None:
-    """Return a request header's value, or None where the request has none."""
-    value: str | None = environ.get("HTTP_" + name.upper().replace("-", "_"))
-    return value
 
 
 def headers_of(environ: Environ) -> Headers:
