@@ -44,6 +44,7 @@ PUBLIC = [
     "ConfigurationError",
     "ConnectionClosed",
     "Driver",
+    "EventSource",
     "ExtensionError",
     "HandshakeError",
     "InvalidPayload",
