@@ -24,6 +24,7 @@ except (ImportError, RuntimeError) as error:
 from wsdriver.driver.server import refuse_request
 from wsdriver.environ import is_websocket
 from wsdriver.exceptions import HandshakeError
+from wsdriver.forwarded import TRUSTED_PROXIES
 from wsdriver.green.registry import Registry
 from wsdriver.green.websocket import WebSocket
 from wsdriver.green.wsgi import KEY, Takeover, call_application, end_session, status_of
@@ -96,6 +97,7 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
             raise StopIteration
         takeover = Takeover(environ["gunicorn.socket"], lambda: _buffered(request.unreader), self.connections.add)
         environ[KEY] = takeover
+        environ[TRUSTED_PROXIES] = self.cfg.forwarded_allow_ips
         environ["wsgi.websocket"] = WebSocket(environ)
         failure: BaseException | None = None
         result: Any = None
