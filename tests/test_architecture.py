@@ -30,6 +30,7 @@ LAYERS = {
     "pure": 0,
     "version": 0,
     "environ": 1,
+    "forwarded": 1,
     "framing": 1,
     "http": 1,
     "extensions": 2,

@@ -26,6 +26,7 @@ except (ImportError, RuntimeError) as error:
 from wsdriver.driver.server import refuse_request
 from wsdriver.environ import is_eventsource, is_websocket
 from wsdriver.exceptions import HandshakeError
+from wsdriver.forwarded import TRUSTED_PROXIES
 from wsdriver.green.registry import Registry
 from wsdriver.green.takeover import KEY, Takeover, gunicorn_buffered
 from wsdriver.green.websocket import WebSocket
@@ -102,6 +103,7 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
         buffered = partial(gunicorn_buffered, request.unreader)
         takeover = Takeover(environ["gunicorn.socket"], buffered, self.connections.add)
         environ[KEY] = takeover
+        environ[TRUSTED_PROXIES] = self.cfg.forwarded_allow_ips
         if wants_websocket:
             environ["wsgi.websocket"] = WebSocket(environ)
         failure: BaseException | None = None

@@ -48,6 +48,7 @@ class WebSocketHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no type
 
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
+        environ.setdefault("REMOTE_ADDR", "")  # left out for a Unix socket; others say so
         wants_websocket = is_websocket(environ)
         if wants_websocket or is_eventsource(environ):
             environ[KEY] = Takeover(self.socket, partial(file_buffered, self.rfile, self.socket), self._claimed)
