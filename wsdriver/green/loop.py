@@ -57,8 +57,11 @@ def call_in_hub(hub: Hub, function: Callable[..., Any], *arguments: Any) -> Any:
     done = allocate_lock()
     done.acquire()
     outcome: list[Any] = [None, None]
+    running = False
 
     def run() -> None:
+        nonlocal running
+        running = True
         try:
             outcome[0] = function(*arguments)
         except BaseException as error:
@@ -72,7 +75,7 @@ def call_in_hub(hub: Hub, function: Callable[..., Any], *arguments: Any) -> Any:
         if hub.thread_ident not in sys._current_frames():
             raise RuntimeError("the thread that the connection belongs to has ended")
         waited += PATIENCE
-        if waited == 10 * PATIENCE:
+        if waited == 10 * PATIENCE and not running:
             log.warning("a call from another thread waits: the connection's own thread does not run its event loop")
     if outcome[1] is not None:
         raise outcome[1]
