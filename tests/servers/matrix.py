@@ -1,0 +1,102 @@
+"""What the tests of all servers share: for which of them a test is run, and a look at the log."""
+
+from __future__ import annotations
+
+import http.client
+import re
+from dataclasses import dataclass
+
+import pytest
+
+from tests.servers.rows import ROWS, Row
+from tests.support.gunicorn import Server
+from tests.support.wire import PATIENCE, until
+
+__all__ = [
+    "Case",
+    "assert_quiet",
+    "every_server",
+    "every_server_and_tls",
+    "every_tls_server",
+    "expect_logged",
+    "fetch",
+    "keep_alive_servers",
+    "settle",
+]
+
+#: What the log of any of these servers has when something was not as it should be.
+ALARM = re.compile(
+    r"warn|error|critical|traceback|exception|assert|fail|broken pipe|reset by peer|timed? ?out|bad file descriptor"
+    r"|invalid|ignored|\[(alert|emerg|crit|bug)\]",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A server, with TLS or without."""
+
+    row: Row
+    tls: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.row.name}-tls" if self.tls else self.row.name
+
+
+def _for_each(cases: list[Case]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("running", cases, ids=str, indirect=True, scope="session")
+
+
+_PLAIN = [Case(row) for row in ROWS]
+_TLS = [Case(row, tls=True) for row in ROWS if row.tls]
+
+every_server = _for_each(_PLAIN)
+every_tls_server = _for_each(_TLS)
+every_server_and_tls = _for_each(_PLAIN + _TLS)
+keep_alive_servers = _for_each([case for case in _PLAIN if case.row.keep_alive])
+
+
+@dataclass(frozen=True)
+class Page:
+    """An HTTP response, read to its end."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
+def fetch(server: Server, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> Page:
+    """Send one plain request on a connection of its own."""
+    if server.certificates is None:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+    else:
+        context = server.certificates.client_context()
+        connection = http.client.HTTPSConnection("localhost", server.port, timeout=PATIENCE, context=context)
+    try:
+        connection.request(method, path, headers=headers or {})
+        response = connection.getresponse()
+        return Page(response.status, response.headers, response.read())
+    finally:
+        connection.close()
+
+
+def settle(server: Server) -> None:
+    """See that it serves; what it had to log before is most likely there then."""
+    assert fetch(server, "/plain").body == b"a page\n"
+
+
+def assert_quiet(server: Server) -> None:
+    """Check that nothing above info has been logged since the test began."""
+    lines = server.text().splitlines()
+    alarming = [line for line in lines if ALARM.search(line)]
+    assert not alarming, "the log is not quiet:\n" + "\n".join(lines[-60:])
+
+
+def expect_logged(server: Server, error: str, count: int = 1) -> None:
+    """Check that an error of the application is logged, so often, and let that be forgotten."""
+    until(lambda: server.text().count(error) >= count, f"{error!r} in the log")
+    settle(server)
+    assert server.text().count(error) == count, server.text()
+    server.mark()
+
+
