@@ -238,7 +238,8 @@ MOUNTED = {
     "bottle": "examples.frameworks.bottle_app",
     "django": "examples.frameworks.django_app",
     "falcon": "examples.frameworks.falcon_app",
-    "flask": "examples.flask_app",
+    "flask": "examples.frameworks.flask_app",
+    "flask-login": "examples.flask_app",
 }
 
 

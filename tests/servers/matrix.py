@@ -65,7 +65,9 @@ class Page:
     body: bytes
 
 
-def fetch(server: Server, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> Page:
+def fetch(
+    server: Server, path: str, headers: dict[str, str] | None = None, method: str = "GET", body: bytes | None = None
+) -> Page:
     """Send one plain request on a connection of its own."""
     if server.certificates is None:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
@@ -73,7 +75,7 @@ def fetch(server: Server, path: str, headers: dict[str, str] | None = None, meth
         context = server.certificates.client_context()
         connection = http.client.HTTPSConnection("localhost", server.port, timeout=PATIENCE, context=context)
     try:
-        connection.request(method, path, headers=headers or {})
+        connection.request(method, path, body, headers or {})
         response = connection.getresponse()
         return Page(response.status, response.headers, response.read())
     finally:

@@ -154,8 +154,8 @@ class TestRequests:
         assert page.headers["Content-Type"].split(";")[0] == "text/event-stream"
         assert page.headers["Cache-Control"] == "no-cache, no-transform"
 
-    def test_a_second_request_behind_the_first_is_not_answered(self, server: Server) -> None:
-        """It comes in the same segment: the stream is the connection's last response, and it may not be spoilt."""
+    def test_a_second_request_behind_the_first_does_not_spoil_the_stream(self, server: Server) -> None:
+        """It comes in the same segment; whether it is answered afterwards is the server's affair."""
         with server.dial() as wire:
             stream = Stream(wire, "/events", extra="\r\nGET /plain HTTP/1.1\r\nHost: localhost\r\n")
             while event := stream.event():
