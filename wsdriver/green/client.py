@@ -58,7 +58,7 @@ class ClientWebSocket(WebSocket):
     def remote_address(self) -> Any:
         return None if self._sock is None else self._sock.getpeername()
 
-    def accept(self) -> bool:
+    def _accept(self) -> bool:
         return self.state == "open"
 
     def open(self, sock: Any, driver: Driver, secure: bool, deadline: float | None) -> None:

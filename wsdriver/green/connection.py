@@ -7,12 +7,8 @@ to the greenlet that waits in ``receive``. No greenlet is spent on reading, and 
 ping is answered, and a lost peer noticed, while the handler sleeps. When the application does not keep up, the watcher
 stops, and TCP tells the peer.
 
-Writing. A frame is appended to one buffer, whole, without a switch in between, so frames of many greenlets never mix
-and no lock is needed; other threads have it done in the hub's thread. The buffer is written at once, unless more input
-waits to be handled: then the answers to all of it go out in one system call. A greenlet waits only when a slow peer
-leaves more than ``write_limit`` bytes in the buffer.
-
-The end. ``_release`` is the only place where the socket is closed, and every waiter is woken there at the latest.
+Writing. The buffer of :class:`~wsdriver.green.transport.Transport` is written at once, unless more input waits to be
+handled: then the answers to all of it go out in one system call.
 """
 
 from __future__ import annotations
@@ -22,24 +18,21 @@ import socket as stdlib_socket
 from time import monotonic
 from typing import Any
 
-from gevent import get_hub, getcurrent, sleep, spawn
-from gevent.hub import Waiter
+from gevent import getcurrent
 
 from wsdriver.codes import is_application_close_code
 from wsdriver.driver.driver import Driver
 from wsdriver.events import CloseEvent, Emitter, L, Listener, MessageEvent, OpenEvent, PingEvent, PongEvent, check_event
 from wsdriver.exceptions import ConnectionClosed, HandshakeError
 from wsdriver.framing.opcodes import BINARY, PING, TEXT
-from wsdriver.green.loop import call_in_hub, scratch_of
+from wsdriver.green.loop import call_in_hub, scratch_of, spawn_for
 from wsdriver.green.options import ConnectionOptions
-from wsdriver.green.sockio import get_ident, read_into, unacknowledged, write_both, write_from
+from wsdriver.green.sockio import get_ident, read_into, unacknowledged
+from wsdriver.green.transport import MAX_BURST, Transport
 
 __all__ = ["Connection"]
 
 log = logging.getLogger("wsdriver")
-
-READ = 1
-WRITE = 2
 
 CONNECTING = 0
 OPEN = 1
@@ -49,10 +42,6 @@ CLOSED = 3
 #: From this size on, a server's payload is not copied into the buffer.
 LARGE = 32768
 
-#: Bytes that a greenlet may send without a pause: then others have their turn. (A peer that takes all at once would
-#: never make it wait.)
-MAX_BURST = 1024 * 1024
-
 #: Seconds that a peer whose request was refused has to read the answer.
 REFUSAL_LINGER = 1.0
 
@@ -60,7 +49,7 @@ REFUSAL_LINGER = 1.0
 MAX_ROUNDS = 16
 
 
-class Connection:
+class Connection(Transport):
     """The part of a WebSocket that moves messages: receive, send, ping, close, heartbeat, listeners.
 
     Subclasses say how the opening handshake goes: :meth:`accept`.
@@ -70,131 +59,96 @@ class Connection:
         was_clean: whether close frames went both ways.
         close_error: what ended it where that was an error, else None.
         latency: seconds that the last ping of the heartbeat took, or None.
-        messages_received, messages_sent, bytes_received, bytes_sent: counts; bytes on the wire.
+        messages_received, messages_sent: counts.
     """
 
     __slots__ = (
-        "__weakref__",
         "_acknowledged",
         "_awaited",
-        "_burst",
         "_client",
         "_close_deadline",
         "_close_dispatched",
         "_coalescing",
-        "_drained",
         "_driver",
         "_emitter",
-        "_ended",
-        "_fd",
         "_flush_scheduled",
         "_heard",
-        "_hub",
         "_inbound_limit",
         "_inbound_messages",
-        "_large",
-        "_large_start",
-        "_loop",
         "_next_beat",
-        "_on_release",
+        "_open_dispatched",
         "_opening",
-        "_out",
         "_paused",
         "_ping_end",
         "_position",
-        "_reader",
         "_ready",
-        "_released",
         "_scratch",
-        "_secure",
         "_shut",
-        "_sock",
-        "_split",
-        "_thread",
-        "_timer",
         "_unread",
         "_waiter",
-        "_write_blocked",
-        "_write_for_read",
-        "_write_limit",
-        "_writer",
-        "bytes_received",
-        "bytes_sent",
         "close_code",
-        "close_error",
         "close_reason",
         "latency",
         "messages_received",
         "messages_sent",
-        "options",
         "was_clean",
     )
 
-    def __init__(self, options: ConnectionOptions, client: bool) -> None:
-        self.options = options
-        self._burst = 0
-        self._large: bytes = None  # type: ignore[assignment]  # a payload on its way: behind out[:_split]
-        self._large_start = 0
-        self._split = 0
-        self._write_limit = options.write_limit
+    def __init__(self, options: ConnectionOptions, client: bool, hub: Any = None) -> None:
+        Transport.__init__(self, options, hub)
         self._inbound_limit = options.inbound_limit
         self._inbound_messages = options.inbound_messages
         self._client = client
         self._driver: Driver = None  # type: ignore[assignment]  # until _attach
-        self._sock: Any = None
-        self._fd = -1
-        self._secure = False
-        # It belongs to the thread that makes it; others have their calls done there.
-        self._hub: Any = get_hub()
-        self._loop: Any = self._hub.loop
-        self._thread = get_ident()
         self._scratch: Any = None
-        self._out: bytearray = None  # type: ignore[assignment]  # until _attach
-        self._reader: Any = None
-        self._writer: Any = None
-        self._timer: Any = None
         self._close_deadline: Any = None
         self._waiter: Any = None
-        self._drained: list[Any] | None = None
-        self._ended: list[Any] | None = None
         self._opening: list[Any] | None = None
         self._emitter: Emitter | None = None
-        self._on_release: Any = None
         self._ready: list[Any] = []
         self._position = 0
         self._unread = 0
         self._paused = False
         self._coalescing = False
         self._flush_scheduled = False
-        self._write_blocked = False
-        self._write_for_read = False
         self._heard = False
         self._next_beat = 0.0
         self._awaited = 0.0
         self._acknowledged = 0
         self._ping_end = 0
-        self._released = False
         self._shut = False
+        self._open_dispatched = False
         self._close_dispatched = False
         self.close_code: int | None = None
         self.close_reason: str | None = None
         self.was_clean = False
-        self.close_error: BaseException | None = None
         self.latency: float | None = None
         self.messages_received = 0
         self.messages_sent = 0
-        self.bytes_received = 0
-        self.bytes_sent = 0
 
     # --- what a subclass gives --------------------------------------------------------------------------------------
 
-    def accept(self) -> bool:
+    def _accept(self) -> bool:
         """Do the opening handshake, if that has not happened yet. Returns whether the connection is open."""
         raise NotImplementedError
 
-    def _is_elsewhere(self) -> bool:
-        """Tell whether this is another thread than the connection's."""
-        return get_ident() != self._thread
+    # --- the opening handshake --------------------------------------------------------------------------------------
+
+    def accept(self) -> bool:
+        """Do the opening handshake, if that has not happened yet.
+
+        Returns:
+            whether the connection is open: a request that is wrong is answered with 400 or 426 instead, and
+            ``close_error`` says why.
+
+        Raises:
+            ConfigurationError: the server cannot hand over its connection.
+        """
+        accepted: bool = call_in_hub(self._hub, self._accept) if self._is_elsewhere() else self._accept()
+        if accepted and not self._open_dispatched:
+            self._open_dispatched = True
+            self._dispatch_open()
+        return accepted
 
     def _start(self, driver: Driver) -> bool:
         """Answer the request, and wait for what the answer may still need (hixie-76); returns whether it is open."""
@@ -205,8 +159,6 @@ class Connection:
             timeout = self.options.open_timeout
             if not self._wait_opening(None if timeout is None else monotonic() + timeout):
                 self._lose(TimeoutError(f"the request was not completed within {timeout} seconds"))
-        if driver.ready_state == OPEN:
-            self._dispatch_open()
         return driver.ready_state == OPEN
 
     def _attach(self, sock: Any, driver: Driver, secure: bool, early: bytes) -> None:
@@ -219,24 +171,12 @@ class Connection:
             early: bytes that came off the socket already.
         """
         self._scratch = scratch_of(self._hub)
-        self._sock = sock
         self._driver = driver
-        self._out = driver.outbox
-        self._secure = secure
         driver.observer = self
         driver.keeps_controls = self._emitter is not None
-        sock.settimeout(0)
-        try:
-            sock.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
-        except OSError:
-            pass  # no TCP, or gone already: reading will tell
-        fd = sock.fileno()
-        self._fd = -1 if secure else fd
-        if fd < 0:
+        if not self._watch(sock, driver.outbox, secure):
             self._lose(ConnectionAbortedError("the socket was closed before the handshake"))
             return
-        self._reader = self._loop.io(fd, READ)
-        self._reader.start(self._on_readable)
         if early:
             self.bytes_received += len(early)
             driver.parse(early)
@@ -371,62 +311,7 @@ class Connection:
         if self._sock is not None and self._unsent() > 0 and not self._write_blocked:
             self._flush()
 
-    def _flush(self) -> None:
-        """Write what the socket takes; the rest goes when it is writable."""
-        out = self._out
-        while len(out) > 0 or self._large is not None:
-            try:
-                if self._large is None:
-                    count = write_from(self._sock, self._fd, out)
-                else:
-                    count = write_both(self._sock, self._fd, out, self._split, self._large, self._large_start)
-            except OSError as error:
-                self._write_failed(error)
-                return
-            if count < 0:
-                self._write_blocked = True
-                if count == -1:
-                    self._write_for_read = True
-                else:
-                    self._watch_writable()
-                return
-            self.bytes_sent += count
-            self._burst += count
-            if self._large is not None:
-                of_out = min(count, self._split)
-                self._split -= of_out
-                self._large_start += count - of_out
-                if self._large_start == len(self._large):
-                    self._large = None  # type: ignore[assignment]
-                count = of_out
-            if count == len(out):
-                out.clear()
-            else:
-                del out[:count]
-
-    def _unsent(self) -> int:
-        """Return how many bytes wait for the socket."""
-        size = len(self._out)
-        if self._large is not None:
-            size += len(self._large) - self._large_start
-        return size
-
-    def _watch_writable(self) -> None:
-        if self._writer is None:
-            self._writer = self._loop.io(self._sock.fileno(), WRITE)
-        if not self._writer.active:
-            self._writer.start(self._on_writable)
-
-    def _on_writable(self) -> None:
-        if self._sock is None:
-            return
-        was_blocked = self._write_blocked
-        self._write_blocked = False
-        self._burst = 0
-        self._flush()
-        if self._sock is None or self._write_blocked:
-            return
-        self._writer.stop()
+    def _emptied(self, was_blocked: bool) -> None:
         if was_blocked:
             self._driver.write_late_pong()
             if len(self._out) > 0:
@@ -436,13 +321,6 @@ class Connection:
             self._settle()
         elif self._secure:
             self._on_readable()
-
-    def _wake_drained(self) -> None:
-        waiting = self._drained
-        if waiting is not None and (self._sock is None or self._unsent() <= self._write_limit):
-            self._drained = None
-            for waiter in waiting:
-                self._loop.run_callback(waiter.switch, None)
 
     def _write_failed(self, error: OSError) -> None:
         # The peer's last words, such as a close frame, may still wait to be read: they say more than this error.
@@ -454,43 +332,6 @@ class Connection:
             self._read()
             self._loop.run_callback(self._resume_waiter)
         self._lose(error)
-
-    def _wait_drained(self) -> None:
-        """Wait until the peer has taken enough of the buffer.
-
-        Raises:
-            ConnectionClosed: it never did.
-        """
-        current = getcurrent()
-        if current is self._hub:
-            return  # the hub must not wait; the next sender will
-        timeout = self.options.send_timeout
-        deadline = None if timeout is None else monotonic() + timeout
-        while self._sock is not None and self._unsent() > self._write_limit:
-            if self._drained is None:
-                self._drained = []
-            if not self._sleep(self._drained, deadline):
-                self._lose(TimeoutError(f"the peer did not take what was sent within {timeout} seconds"))
-        if self._sock is None:
-            raise self._closed_error()
-
-    def _sleep(self, waiting: list[Any], deadline: float | None) -> bool:
-        """Wait in that list until somebody wakes it; False where the deadline has passed."""
-        timer = None
-        waiter = Waiter(self._hub)
-        waiting.append(waiter)
-        if deadline is not None:
-            timer = self._loop.timer(max(deadline - monotonic(), 0))
-            timer.start(waiter.switch, None)
-        try:
-            waiter.get()
-        finally:
-            if timer is not None:
-                timer.stop()
-                timer.close()
-            if waiter in waiting:
-                waiting.remove(waiter)
-        return deadline is None or monotonic() < deadline
 
     def _wait_opening(self, deadline: float | None, connected: bool = False) -> bool:
         """Wait until the driver is open, or only ``connected``; False where that has not come by the deadline."""
@@ -547,40 +388,27 @@ class Connection:
             self._driver.eof()
         self._release()
 
-    def _release(self) -> None:
-        """Close the socket, and wake all who wait."""
-        if self._released:
-            return
-        self._released = True
-        sock, self._sock = self._sock, None
-        for watcher in (self._reader, self._writer, self._timer, self._close_deadline):
-            if watcher is not None:
-                watcher.stop()
-                watcher.close()
-        self._reader = self._writer = self._timer = self._close_deadline = None
+    def _gone(self) -> None:
+        if self._close_deadline is not None:
+            self._close_deadline.stop()
+            self._close_deadline.close()
+            self._close_deadline = None
         self._scratch = None
-        if self._secure:
-            try:
-                sock.unwrap()
-            except (OSError, ValueError):
-                pass
-        sock.close()
-        self._out.clear()
-        self._large = None  # type: ignore[assignment]
         waiter = self._waiter
         if waiter is not None:
             self._loop.run_callback(self._resume_waiter)
-        self._wake_drained()
-        ended, self._ended = self._ended, None
-        for waiting in ended or ():
-            self._loop.run_callback(waiting.switch, None)
-        if self._on_release is not None:
-            self._on_release(self)
-            self._on_release = None
         emitter = self._emitter
         if emitter is not None and waiter is None and not emitter.has_listeners("message"):
             # Nobody is in receive() or run() to call them.
-            spawn(self._dispatch_end)
+            spawn_for(self._hub, self._dispatch_end)
+
+    def _request_ended(self, status: int) -> None:
+        """The server takes the request for answered, with that status, or for broken off (0): its handler is done."""
+        if self._sock is not None and self._driver.ready_state != CLOSED:
+            if 100 <= status < 500:
+                self._start_close(1000, "")
+            else:
+                self._start_close(1011, "internal error")
 
     # --- heartbeat: in the hub --------------------------------------------------------------------------------------
 
@@ -679,7 +507,10 @@ class Connection:
             raise StopIteration
         return message
 
-    def _next(self, timeout: float | None) -> Any:
+    def _next(self, timeout: float | None, elsewhere: bool = False) -> Any:
+        """Return the next message, or None at the end; for a caller ``elsewhere``, also what its listeners are told."""
+        if get_ident() != self._thread:
+            return self._next_elsewhere(timeout)
         deadline = None
         while True:
             while self._position < len(self._ready):
@@ -689,11 +520,16 @@ class Connection:
                 if type(item) is not tuple:
                     self.messages_received += 1
                     return item
+                if elsewhere:
+                    return item
                 self._dispatch_control(item)
             driver = self._driver
             if driver is None or driver.ready_state == CONNECTING:
                 # Where it is refused, the driver has closed; what came before that is still to be had.
-                self.accept()
+                if elsewhere:
+                    self._accept()
+                else:
+                    self.accept()
                 continue
             self._ready.clear()
             self._position = 0
@@ -701,11 +537,10 @@ class Connection:
                 self._ready = driver.take_inbox(self._ready)
                 continue
             if driver.ready_state == CLOSED:
-                self._dispatch_end()
+                if not elsewhere:
+                    self._dispatch_end()
                 return None
             self._unread = 0
-            if get_ident() != self._thread:
-                return call_in_hub(self._hub, self._next, timeout)
             if self._paused:
                 self._resume()
             if self._unsent() > 0 and not self._write_blocked:
@@ -720,6 +555,22 @@ class Connection:
                         continue
                     raise TimeoutError("no message is there")
             self._wait_input(deadline, timeout)
+
+    def _next_elsewhere(self, timeout: float | None) -> Any:
+        """Receive in the hub's thread, and call the listeners here."""
+        if self._driver is None or self._driver.ready_state == CONNECTING:
+            self.accept()
+        deadline = None if timeout is None else monotonic() + timeout
+        while True:
+            item = call_in_hub(self._hub, self._next, timeout, True)
+            if type(item) is not tuple:
+                break
+            self._dispatch_control(item)
+            if deadline is not None:
+                timeout = max(0.0, deadline - monotonic())
+        if item is None:
+            self._dispatch_end()
+        return item
 
     def _wait_input(self, deadline: float | None, timeout: float | None) -> None:
         current = getcurrent()
@@ -799,9 +650,7 @@ class Connection:
         if self._unsent() > self._write_limit:
             self._wait_drained()
         elif self._burst > MAX_BURST:
-            self._burst = 0
-            if getcurrent() is not self._hub:
-                sleep(0)
+            self._give_way()
 
     def _opened_driver(self) -> Driver:
         if self._driver is None or self._driver.ready_state == CONNECTING:
@@ -824,7 +673,7 @@ class Connection:
         if self._thread != get_ident():
             sent: bool = call_in_hub(self._hub, self.ping, data, callback)
             return sent
-        sent = driver.ping(data, None if callback is None else _Spawned(callback))
+        sent = driver.ping(data, None if callback is None else _Spawned(self._hub, callback))
         self._written()
         return sent
 
@@ -873,6 +722,9 @@ class Connection:
 
         A request that nobody has answered yet gets an HTTP error instead.
         """
+        if get_ident() != self._thread:
+            call_in_hub(self._hub, self._start_close, code, reason)
+            return
         if self._sock is not None and self._driver.ready_state == CONNECTING and not self._client:
             self._driver.refuse(HandshakeError(reason, 500 if code == 1011 else 503))
         elif self._sock is not None and self._driver.close(code, reason):
@@ -884,15 +736,6 @@ class Connection:
                 self._resume()
             if not self._write_blocked:
                 self._flush()
-
-    def _wait_released(self) -> None:
-        current = getcurrent()
-        if current is self._hub:
-            return
-        while not self._released and self._driver is not None:
-            if self._ended is None:
-                self._ended = []
-            self._sleep(self._ended, None)
 
     def terminate(self) -> None:
         """Drop the connection at once, without a closing handshake: 1006."""
@@ -1016,12 +859,6 @@ class Connection:
         """Whether the protocol version's close frames carry a code."""
         return self._driver is None or self._driver.supports_close_codes
 
-    @property
-    def buffered_amount(self) -> int:
-        """Bytes that wait to be taken by the network."""
-        return 0 if self._out is None else self._unsent()
-
-
 class _Latency:
     """Notes how long the pong to a ping of the heartbeat took."""
 
@@ -1038,10 +875,11 @@ class _Latency:
 class _Spawned:
     """A callback of the application, called in a greenlet of its own: the hub must not run it."""
 
-    __slots__ = ("_callback",)
+    __slots__ = ("_callback", "_hub")
 
-    def __init__(self, callback: Any) -> None:
+    def __init__(self, hub: Any, callback: Any) -> None:
+        self._hub = hub
         self._callback = callback
 
     def __call__(self) -> None:
-        spawn(self._callback)
+        spawn_for(self._hub, self._callback)

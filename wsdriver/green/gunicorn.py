@@ -25,8 +25,9 @@ from wsdriver.driver.server import refuse_request
 from wsdriver.environ import is_websocket
 from wsdriver.exceptions import HandshakeError
 from wsdriver.green.registry import Registry
+from wsdriver.green.takeover import KEY, Takeover, gunicorn_buffered
 from wsdriver.green.websocket import WebSocket
-from wsdriver.green.wsgi import KEY, Takeover, call_application, end_session, status_of
+from wsdriver.green.wsgi import call_application, end_session, status_of
 
 __all__ = ["WebSocketWorker"]
 
@@ -94,7 +95,7 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
             environ["gunicorn.socket"].sendall(refusal)
             self._log("503 Service Unavailable", len(refusal), request, environ, started)
             raise StopIteration
-        takeover = Takeover(environ["gunicorn.socket"], lambda: _buffered(request.unreader), self.connections.add)
+        takeover = Takeover(environ["gunicorn.socket"], lambda: gunicorn_buffered(request.unreader), self.connections.add)
         environ[KEY] = takeover
         environ["wsgi.websocket"] = WebSocket(environ)
         failure: BaseException | None = None
@@ -138,14 +139,3 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
     def handle_quit(self, sig: int, frame: Any) -> None:
         gevent.spawn(self._leave)
         super().handle_quit(sig, frame)
-
-
-def _buffered(unreader: Any) -> bytes:
-    """Return what gunicorn has read beyond the request's head."""
-    if hasattr(unreader, "take_buffered"):
-        taken: bytes = unreader.take_buffered()
-        return taken
-    taken = unreader.buf.getvalue()  # before gunicorn 27
-    unreader.buf.seek(0)
-    unreader.buf.truncate()
-    return taken

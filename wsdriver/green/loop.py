@@ -1,21 +1,28 @@
-"""What the connections of one hub share, and how other threads reach it."""
+"""What the connections of one hub share, and how other threads reach it.
+
+A gevent server has its hub. A server that gives each request a thread of its own has none: there the connections belong
+to one thread more, which runs a hub for all of them. They are read while their handlers sleep, and their handlers'
+calls are done in that thread, and block their own.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from gevent import spawn
+from gevent import get_hub, spawn
 from gevent.hub import Hub
 from gevent.monkey import get_original
 
-__all__ = ["call_in_hub", "scratch_of"]
+__all__ = ["call_in_hub", "io_hub", "scratch_of", "spawn_for"]
 
 #: The real one: gevent's patch makes the name mean a lock for greenlets.
 allocate_lock: Callable[[], Any] = get_original("_thread", "allocate_lock")
+start_thread: Callable[..., Any] = get_original("_thread", "start_new_thread")
 
 #: What one read takes at most: enough to fill a fast peer's pipe, and it stays in the processor's cache.
 SCRATCH = 256 * 1024
@@ -24,6 +31,10 @@ SCRATCH = 256 * 1024
 PATIENCE = 1
 
 log = logging.getLogger("wsdriver")
+
+#: The hub of the connections of threads, by the process that it lives in: a fork leaves threads behind.
+_io_hubs: dict[int, Hub] = {}
+_io_lock = allocate_lock()
 
 _scratches: WeakKeyDictionary[Hub, bytearray] = WeakKeyDictionary()
 
@@ -66,3 +77,35 @@ def call_in_hub(hub: Hub, function: Callable[..., Any], *arguments: Any) -> Any:
     if outcome[1] is not None:
         raise outcome[1]
     return outcome[0]
+
+
+def io_hub() -> Hub:
+    """Return the hub that runs in a thread of its own, for connections whose handlers run in threads without one."""
+    pid = os.getpid()
+    with _io_lock:
+        hub = _io_hubs.get(pid)
+        if hub is None:
+            started = allocate_lock()
+            started.acquire()
+            start_thread(_run_io_hub, (pid, started))
+            started.acquire()
+            hub = _io_hubs[pid]
+    return hub
+
+
+def _run_io_hub(pid: int, started: Any) -> None:
+    hub = _io_hubs[pid] = get_hub()
+    # Keeps the loop running while there are no connections.
+    hub.loop.async_().start(lambda: None)
+    started.release()
+    hub.switch()
+
+
+def spawn_for(hub: Hub, function: Callable[[], object]) -> None:
+    """Call a function of the application, from the hub, where it may wait: in a greenlet, or, if handlers are threads,
+    in a thread.
+    """
+    if hub is _io_hubs.get(os.getpid()):
+        hub.threadpool.spawn(function)
+    else:
+        spawn(function)

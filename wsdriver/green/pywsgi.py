@@ -11,8 +11,9 @@ from gevent.pywsgi import Input, WSGIHandler, WSGIServer
 from wsdriver.environ import is_websocket
 from wsdriver.green.connection import Connection
 from wsdriver.green.registry import Registry
+from wsdriver.green.takeover import KEY, Takeover, file_buffered
 from wsdriver.green.websocket import WebSocket
-from wsdriver.green.wsgi import KEY, Takeover, call_application, end_session, status_of
+from wsdriver.green.wsgi import call_application, end_session, status_of
 
 __all__ = ["WebSocketHandler"]
 
@@ -47,18 +48,9 @@ class WebSocketHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no type
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
         if is_websocket(environ):
-            environ[KEY] = Takeover(self.socket, self._buffered, self._claimed)
+            environ[KEY] = Takeover(self.socket, lambda: file_buffered(self.rfile, self.socket), self._claimed)
             environ["wsgi.websocket"] = WebSocket(environ)
         return environ
-
-    def _buffered(self) -> bytes:
-        # peek() blocks on an empty buffer, unless the socket does not.
-        self.socket.settimeout(0)
-        try:
-            early: bytes = self.rfile.peek()
-        except OSError:
-            early = b""
-        return early
 
     def _claimed(self, connection: Connection) -> None:
         _registry_of(self.server).add(connection)

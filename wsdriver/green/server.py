@@ -15,7 +15,6 @@ from gevent.server import StreamServer
 from wsdriver.driver.driver import Driver
 from wsdriver.environ import Environ
 from wsdriver.exceptions import ConfigurationError, HandshakeError
-from wsdriver.green.loop import call_in_hub
 from wsdriver.green.options import ConnectionOptions
 from wsdriver.green.registry import Registry
 from wsdriver.green.tls import do_handshake
@@ -92,10 +91,7 @@ class StreamWebSocket(WebSocket):
             return False
         return True
 
-    def accept(self) -> bool:
-        if self._is_elsewhere():
-            accepted: bool = call_in_hub(self._hub, self.accept)
-            return accepted
+    def _accept(self) -> bool:
         driver = self._driver
         if driver is not None and driver.ready_state == 0:
             return self._start(driver)

@@ -9,9 +9,9 @@ from wsdriver.driver.driver import Driver
 from wsdriver.environ import Environ, headers_of, is_secure, url_of
 from wsdriver.exceptions import ConfigurationError
 from wsdriver.green.connection import Connection
-from wsdriver.green.loop import call_in_hub
 from wsdriver.green.options import ConnectionOptions
-from wsdriver.green.wsgi import WsgiResponse, takeover_of
+from wsdriver.green.takeover import find_takeover, takeover_of
+from wsdriver.green.wsgi import WsgiResponse, status_of
 from wsdriver.http import Headers
 from wsdriver.options import make_options
 
@@ -80,7 +80,9 @@ class WebSocket(Connection):
     def __init__(self, environ: Environ, protocols: Any = (), **options: Any) -> None:
         if not isinstance(environ, Mapping):
             raise ConfigurationError(f"WebSocket() takes a WSGI environ, not {type(environ).__name__}")
-        super().__init__(make_options(ConnectionOptions, {"protocols": protocols, **options}), False)
+        takeover = find_takeover(environ)
+        hub = None if takeover is None else takeover.hub
+        super().__init__(make_options(ConnectionOptions, {"protocols": protocols, **options}), False, hub)
         self._environ = environ
         self._handshake: Handshake | None = None
 
@@ -115,23 +117,11 @@ class WebSocket(Connection):
         port = str(self.environ.get("REMOTE_PORT", ""))
         return (host, int(port) if port.isdigit() else 0)
 
-    def accept(self) -> bool:
-        """Take the connection over and answer the request.
-
-        Returns:
-            whether the connection is open: a request that is wrong is answered with 400 or 426 instead, and
-            ``close_error`` says why.
-
-        Raises:
-            ConfigurationError: the server cannot hand over its connection.
-        """
-        if self._is_elsewhere():
-            accepted: bool = call_in_hub(self._hub, self.accept)
-            return accepted
+    def _accept(self) -> bool:
         if self._driver is None:
             sock, early = takeover_of(self.environ).claim(self)
             driver = Driver(self, self.options, None, False)
-            self._attach(sock, driver, hasattr(sock, "do_handshake"), early)
+            self._attach(sock, driver, hasattr(sock, "unwrap"), early)
             return self._start(driver)
         return self.state == "open"
 
@@ -146,4 +136,4 @@ class WebSocket(Connection):
         self._start_close(1000, "")
         self._wait_released()
         self._dispatch_end()
-        return WsgiResponse()
+        return WsgiResponse(status_of(self))

@@ -1,13 +1,13 @@
-"""Taking a connection over from the WSGI server that read its request.
+"""Calling a WSGI application whose request's connection may be taken over, and what is to happen when it returns.
 
-A server of ours puts a :class:`Takeover` into the environ. It is the one thing that a WebSocket wants of a server, and
-whether it was claimed is the one thing that the server wants to know afterwards: never the identity of what the
-application returned, which frameworks wrap.
+Whether the connection was taken is what the server wants to know: never the identity of what the application returned,
+which frameworks wrap.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -15,86 +15,51 @@ from typing import TYPE_CHECKING, Any
 from gevent import GreenletExit
 
 from wsdriver.environ import Environ
-from wsdriver.exceptions import ConfigurationError, ConnectionClosed, HandshakeError
+from wsdriver.exceptions import ConnectionClosed, HandshakeError
+from wsdriver.green.takeover import Takeover
 
 if TYPE_CHECKING:
     from wsdriver.green.connection import Connection
 
-__all__ = ["KEY", "Takeover", "WsgiResponse", "call_application", "end_session", "status_of", "takeover_of"]
+__all__ = ["WsgiResponse", "call_application", "end_session", "status_of"]
 
 log = logging.getLogger("wsdriver")
 
-#: Where the environ holds it.
-KEY = "wsdriver.takeover"
-
-
-class Takeover:
-    """A connection that may be taken over, once.
-
-    Args:
-        sock: the socket.
-        buffered: returns what the server has read beyond the request's head, without waiting.
-        on_claim: is told of the connection that took it.
-
-    Attributes:
-        connection: who took it, or None.
-    """
-
-    __slots__ = ("_buffered", "_on_claim", "connection", "sock")
-
-    def __init__(
-        self, sock: Any, buffered: Callable[[], bytes], on_claim: Callable[[Connection], object] | None = None
-    ) -> None:
-        self.sock = sock
-        self._buffered = buffered
-        self._on_claim = on_claim
-        self.connection: Connection | None = None
-
-    def claim(self, connection: Connection) -> tuple[Any, bytes]:
-        """Return the socket and what the server had read already; from now on the server keeps its hands off.
-
-        Raises:
-            ConfigurationError: somebody has it already.
-        """
-        if self.connection is not None:
-            raise ConfigurationError("this request's connection has been taken by another WebSocket already")
-        self.connection = connection
-        early = self._buffered()
-        if self._on_claim is not None:
-            self._on_claim(connection)
-        return self.sock, early
-
-
-def takeover_of(environ: Environ) -> Takeover:
-    """Return what the server offers.
-
-    Raises:
-        ConfigurationError: it offers nothing.
-    """
-    takeover = environ.get(KEY)
-    if not isinstance(takeover, Takeover):
-        software = environ.get("SERVER_SOFTWARE", "an unknown server")
-        raise ConfigurationError(
-            f"this WSGI server ({software}) does not hand over its connection; "
-            "run the application under 'gunicorn -k wsdriver.worker', or under "
-            "gevent.pywsgi.WSGIServer(..., handler_class=wsdriver.WebSocketHandler)"
-        )
-    return takeover
+#: Servers that want a status before they are content, by the module that iterates a response.
+_SERVERS = ("gevent.pywsgi", "gunicorn.workers.", "werkzeug.serving", "wsgiref.handlers")
 
 
 class WsgiResponse:
-    """What an application returns after a WebSocket: right for any server and any framework.
+    """What an application returns after it has taken the connection: right for any server and any framework.
 
     It is an empty iterable for plain WSGI, and a WSGI application for frameworks that want one (Flask, werkzeug).
+
+    Args:
+        status: what has been answered.
     """
 
-    __slots__ = ()
+    __slots__ = ("_status",)
+
+    def __init__(self, status: str) -> None:
+        self._status = status
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> WsgiResponse:
-        start_response("101 Switching Protocols", [])
+        start_response(self._status, [])
         return self
 
     def __iter__(self) -> Iterator[bytes]:
+        # A plain application returns this without having called start_response. Some servers then fail, or log no
+        # status: the one that iterates here is told.
+        caller = sys._getframe(1)
+        if caller.f_globals.get("__name__", "").startswith(_SERVERS):
+            known = caller.f_locals
+            response = known.get("resp") or known.get("self")
+            start_response = known.get("start_response") or getattr(response, "start_response", None)
+            if start_response is not None:
+                try:
+                    start_response(self._status, [])
+                except AssertionError:
+                    pass  # a framework has done so
         return iter(())
 
     def close(self) -> None:

@@ -1,0 +1,99 @@
+"""Taking a socket out of a server's hands, while the server keeps an object that it may still write to and close.
+
+A server that knows nothing of us goes on with the request when the application returns, or fails: it writes a head, or
+an error page, and closes. None of that may reach the peer. So its socket object, whose identity many parts of it hold,
+is turned into one end of a socket pair. The other end is ours: what the server writes there says how the request ended
+for it, and is thrown away; that it closes says that the request is over.
+"""
+
+from __future__ import annotations
+
+import socket as stdlib_socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import gevent.socket
+from gevent.monkey import get_original
+
+from wsdriver.green.tls import TlsStream
+
+__all__ = ["Decoy", "take_socket"]
+
+#: The one of the standard library, patched or not.
+_Socket: Any = get_original("socket", "socket")
+_socketpair: Any = get_original("socket", "socketpair")
+
+
+class _DecoyTlsSocket(ssl.SSLSocket):
+    """What a server's TLS socket becomes. TLS goes on in another object, which asks this one whether it may block."""
+
+    def settimeout(self, value: float | None) -> None:
+        """It may not."""
+
+    def setblocking(self, flag: bool) -> None:
+        """It may not."""
+
+
+def take_socket(sock: Any) -> tuple[Any, Any]:
+    """Take the connection out of a socket object.
+
+    Args:
+        sock: of gevent or the standard library, with TLS or without.
+
+    Returns:
+        ``(mine, end)``: a socket, or :class:`~wsdriver.green.tls.TlsStream`, that has the connection now; and the other
+        end of what ``sock`` has become.
+    """
+    kind = gevent.socket.socket if isinstance(sock, gevent.socket.socket) else _Socket
+    tls = getattr(sock, "_sslobj", None)
+    # What TLS asks, at each read and write, whether it may block: gevent has a socket inside its socket.
+    asked = getattr(sock, "_sock", sock)
+    files, timeout = sock._io_refs, sock.gettimeout()
+    decoy, end = _socketpair()
+    end.setblocking(False)
+    end.shutdown(stdlib_socket.SHUT_WR)  # there is no further request
+    mine = kind(fileno=sock.detach())
+    kind.__init__(sock, fileno=decoy.detach())
+    sock._io_refs = files
+    if tls is None:
+        sock.settimeout(timeout)
+        return mine, end
+    sock._sslobj = None
+    if asked is sock:
+        sock.settimeout(0)
+        sock.__class__ = _DecoyTlsSocket
+    return TlsStream(mine, tls, asked), end
+
+
+class Decoy:
+    """Watches what a server does with the decoy.
+
+    Args:
+        end: of the socket pair.
+        loop: the event loop.
+        on_end: called once, with the HTTP status that the server wrote, or 0: for the server, the request is over.
+    """
+
+    __slots__ = ("_end", "_on_end", "_reader")
+
+    def __init__(self, end: Any, loop: Any, on_end: Callable[[int], object]) -> None:
+        self._end = end
+        self._on_end: Callable[[int], object] | None = on_end
+        self._reader = loop.io(end.fileno(), 1)
+        self._reader.start(self._on_readable)
+
+    def _on_readable(self) -> None:
+        try:
+            data = self._end.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        on_end, self._on_end = self._on_end, None
+        if on_end is not None:
+            on_end(int(data[9:12]) if data.startswith(b"HTTP/1.") and data[9:12].isdigit() else 0)
+        if not data:
+            self._reader.stop()
+            self._reader.close()
+            self._end.close()

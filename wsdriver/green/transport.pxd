@@ -1,0 +1,33 @@
+from wsdriver.green.sockio cimport get_ident, write_both, write_from
+
+
+cdef class Transport:
+    cdef object __weakref__
+    cdef Py_ssize_t _burst
+    cdef list _drained
+    cdef list _ended
+    cdef public int _fd
+    cdef public object _hub
+    cdef bytes _large
+    cdef Py_ssize_t _large_start
+    cdef public object _loop
+    cdef public object _on_release
+    cdef public bytearray _out
+    cdef public object _reader
+    cdef public bint _released
+    cdef public bint _secure
+    cdef Py_ssize_t _split
+    cdef public object _sock
+    cdef unsigned long _thread
+    cdef public object _timer
+    cdef public bint _write_blocked
+    cdef bint _write_for_read
+    cdef object _writer
+    cdef Py_ssize_t _write_limit
+    cdef readonly long long bytes_received
+    cdef public long long bytes_sent
+    cdef public object close_error
+    cdef readonly object options
+
+    cpdef _flush(self)
+    cpdef Py_ssize_t _unsent(self)

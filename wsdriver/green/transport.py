@@ -1,0 +1,316 @@
+# cython: language_level=3, annotation_typing=False, binding=True
+"""A socket of a hub: the one write path, and the one end, of everything that keeps a connection open here.
+
+Writing. Bytes are appended to one buffer, whole, without a switch in between, so what many greenlets send never mixes
+and no lock is needed; other threads have it done in the hub's thread. A greenlet waits only when a slow peer leaves
+more than ``write_limit`` bytes in the buffer.
+
+The end. ``_release`` is the only place where the socket is closed, and every waiter is woken there at the latest.
+"""
+
+from __future__ import annotations
+
+import socket as stdlib_socket
+from time import monotonic
+from typing import Any
+
+from gevent import get_hub, getcurrent, sleep
+from gevent.hub import Waiter
+
+from wsdriver.exceptions import ConnectionClosed
+from wsdriver.green.loop import call_in_hub
+from wsdriver.green.sockio import get_ident, write_both, write_from
+
+__all__ = ["Transport"]
+
+READ = 1
+WRITE = 2
+
+#: Bytes that a greenlet may send without a pause: then others have their turn. (A peer that takes all at once would
+#: never make it wait.)
+MAX_BURST = 1024 * 1024
+
+
+class Transport:
+    """A socket, watched by its hub, and the bytes that wait for it.
+
+    It belongs to one hub, and so to that hub's thread; calls from other threads are done there. A subclass reads
+    (:meth:`_on_readable`) and says what its end means (:meth:`_lose`, :meth:`_gone`, :meth:`_closed_error`).
+
+    Args:
+        options: of which ``write_limit`` and ``send_timeout`` are looked at.
+        hub: to which it belongs; the running thread's unless given.
+
+    Attributes:
+        close_error: what ended it where that was an error, else None.
+        bytes_received, bytes_sent: counts, on the wire.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_burst",
+        "_drained",
+        "_ended",
+        "_fd",
+        "_hub",
+        "_large",
+        "_large_start",
+        "_loop",
+        "_on_release",
+        "_out",
+        "_reader",
+        "_released",
+        "_secure",
+        "_sock",
+        "_split",
+        "_thread",
+        "_timer",
+        "_write_blocked",
+        "_write_for_read",
+        "_write_limit",
+        "_writer",
+        "bytes_received",
+        "bytes_sent",
+        "close_error",
+        "options",
+    )
+
+    def __init__(self, options: Any, hub: Any = None) -> None:
+        self.options = options
+        self._hub: Any = get_hub() if hub is None else hub
+        self._loop: Any = self._hub.loop
+        self._thread = self._hub.thread_ident
+        self._sock: Any = None
+        self._fd = -1
+        self._secure = False
+        self._out: bytearray = None  # type: ignore[assignment]  # until _watch
+        self._large: bytes = None  # type: ignore[assignment]  # a payload on its way: behind out[:_split]
+        self._large_start = 0
+        self._split = 0
+        self._burst = 0
+        self._write_limit = options.write_limit
+        self._write_blocked = False
+        self._write_for_read = False
+        self._reader: Any = None
+        self._writer: Any = None
+        self._timer: Any = None
+        self._drained: list[Any] | None = None
+        self._ended: list[Any] | None = None
+        self._on_release: Any = None
+        self._released = False
+        self.close_error: BaseException | None = None
+        self.bytes_received = 0
+        self.bytes_sent = 0
+
+    # --- what a subclass gives --------------------------------------------------------------------------------------
+
+    def _on_readable(self) -> None:
+        """There is something to read, or the end."""
+        raise NotImplementedError
+
+    def _lose(self, error: BaseException) -> None:
+        """The connection is gone, for this reason."""
+        raise NotImplementedError
+
+    def _closed_error(self) -> ConnectionClosed:
+        """Return the error for who uses it after its end."""
+        raise NotImplementedError
+
+    def _write_failed(self, error: OSError) -> None:
+        """A write said that the connection is gone."""
+        self._lose(error)
+
+    def _emptied(self, was_blocked: bool) -> None:
+        """The buffer has been written, after a wait for the socket."""
+
+    def _gone(self) -> None:
+        """The socket has been closed."""
+
+    # --- the socket -------------------------------------------------------------------------------------------------
+
+    def _is_elsewhere(self) -> bool:
+        """Tell whether this is another thread than the connection's."""
+        return get_ident() != self._thread
+
+    def _watch(self, sock: Any, out: bytearray, secure: bool) -> bool:
+        """Take a connected socket, and watch it until the end; False where it has been closed already.
+
+        Args:
+            sock: any socket object, of gevent or not.
+            out: the buffer of what is to be written.
+            secure: whether the socket does TLS, so that only its own methods may read and write.
+        """
+        self._sock = sock
+        self._out = out
+        self._secure = secure
+        sock.settimeout(0)
+        try:
+            sock.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
+        except OSError:
+            pass  # no TCP, or gone already: reading will tell
+        fd = sock.fileno()
+        self._fd = -1 if secure else fd
+        if fd < 0:
+            return False
+        self._reader = self._loop.io(fd, READ)
+        self._reader.start(self._on_readable)
+        return True
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        """Write what the socket takes; the rest goes when it is writable."""
+        out = self._out
+        while len(out) > 0 or self._large is not None:
+            try:
+                if self._large is None:
+                    count = write_from(self._sock, self._fd, out)
+                else:
+                    count = write_both(self._sock, self._fd, out, self._split, self._large, self._large_start)
+            except OSError as error:
+                self._write_failed(error)
+                return
+            if count < 0:
+                self._write_blocked = True
+                if count == -1:
+                    self._write_for_read = True
+                else:
+                    self._watch_writable()
+                return
+            self.bytes_sent += count
+            self._burst += count
+            if self._large is not None:
+                of_out = min(count, self._split)
+                self._split -= of_out
+                self._large_start += count - of_out
+                if self._large_start == len(self._large):
+                    self._large = None  # type: ignore[assignment]
+                count = of_out
+            if count == len(out):
+                out.clear()
+            else:
+                del out[:count]
+
+    def _unsent(self) -> int:
+        """Return how many bytes wait for the socket."""
+        size = len(self._out)
+        if self._large is not None:
+            size += len(self._large) - self._large_start
+        return size
+
+    def _watch_writable(self) -> None:
+        if self._writer is None:
+            self._writer = self._loop.io(self._sock.fileno(), WRITE)
+        if not self._writer.active:
+            self._writer.start(self._on_writable)
+
+    def _on_writable(self) -> None:
+        if self._sock is None:
+            return
+        was_blocked = self._write_blocked
+        self._write_blocked = False
+        self._burst = 0
+        self._flush()
+        if self._sock is None or self._write_blocked:
+            return
+        self._writer.stop()
+        self._emptied(was_blocked)
+
+    def _wake_drained(self) -> None:
+        waiting = self._drained
+        if waiting is not None and (self._sock is None or self._unsent() <= self._write_limit):
+            self._drained = None
+            for waiter in waiting:
+                self._loop.run_callback(waiter.switch, None)
+
+    def _wait_drained(self) -> None:
+        """Wait until the peer has taken enough of the buffer.
+
+        Raises:
+            ConnectionClosed: it never did.
+        """
+        current = getcurrent()
+        if current is self._hub:
+            return  # the hub must not wait; the next sender will
+        timeout = self.options.send_timeout
+        deadline = None if timeout is None else monotonic() + timeout
+        while self._sock is not None and self._unsent() > self._write_limit:
+            if self._drained is None:
+                self._drained = []
+            if not self._sleep(self._drained, deadline):
+                self._lose(TimeoutError(f"the peer did not take what was sent within {timeout} seconds"))
+        if self._sock is None:
+            raise self._closed_error()
+
+    def _give_way(self) -> None:
+        """Let others have their turn, after a greenlet has sent much to a peer that takes all of it at once."""
+        self._burst = 0
+        if getcurrent() is not self._hub:
+            sleep(0)
+
+    def _sleep(self, waiting: list[Any], deadline: float | None) -> bool:
+        """Wait in that list until somebody wakes it; False where the deadline has passed."""
+        timer = None
+        waiter = Waiter(self._hub)
+        waiting.append(waiter)
+        if deadline is not None:
+            timer = self._loop.timer(max(deadline - monotonic(), 0))
+            timer.start(waiter.switch, None)
+        try:
+            waiter.get()
+        finally:
+            if timer is not None:
+                timer.stop()
+                timer.close()
+            if waiter in waiting:
+                waiting.remove(waiter)
+        return deadline is None or monotonic() < deadline
+
+    @property
+    def buffered_amount(self) -> int:
+        """Bytes that wait to be taken by the network."""
+        return 0 if self._out is None else self._unsent()
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def _release(self) -> None:
+        """Close the socket, and wake all who wait."""
+        if self._released:
+            return
+        self._released = True
+        sock, self._sock = self._sock, None
+        for watcher in (self._reader, self._writer, self._timer):
+            if watcher is not None:
+                watcher.stop()
+                watcher.close()
+        self._reader = self._writer = self._timer = None
+        if self._secure:
+            try:
+                sock.unwrap()
+            except (OSError, ValueError):
+                pass
+        sock.close()
+        self._out.clear()
+        self._large = None  # type: ignore[assignment]
+        self._gone()
+        self._wake_drained()
+        ended, self._ended = self._ended, None
+        for waiting in ended or ():
+            self._loop.run_callback(waiting.switch, None)
+        if self._on_release is not None:
+            self._on_release(self)
+            self._on_release = None
+
+    def _wait_released(self) -> None:
+        """Wait until the socket is closed."""
+        if self._is_elsewhere():
+            call_in_hub(self._hub, self._wait_released)
+            return
+        current = getcurrent()
+        if current is self._hub:
+            return
+        while self._sock is not None:
+            if self._ended is None:
+                self._ended = []
+            self._sleep(self._ended, None)
+
