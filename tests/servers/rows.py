@@ -179,7 +179,7 @@ ROWS = [
     Row("gunicorn-gevent", gunicorn("gevent")),
     Row("gunicorn-gthread", _gthread),
     Row("pywsgi", library("pywsgi")),
-    Row("werkzeug", library("werkzeug", "werkzeug")),
+    Row("werkzeug", library("werkzeug", "werkzeug"), keep_alive=False),
     Row("wsgiref", library("wsgiref"), tls=False, keep_alive=False),
     Row("uwsgi", uwsgi, tls=False, keep_alive=False),
     Row("nginx", proxy(Nginx, "nginx", _worker)),
