@@ -34,6 +34,7 @@ from wsdriver.version import __version__
 
 if TYPE_CHECKING:
     from wsdriver.green.client import connect
+    from wsdriver.green.eventsource import EventSource
     from wsdriver.green.gunicorn import WebSocketWorker as worker
     from wsdriver.green.pywsgi import WebSocketHandler
     from wsdriver.green.server import WebSocketServer
@@ -43,6 +44,7 @@ __all__ = [
     "ConfigurationError",
     "ConnectionClosed",
     "Driver",
+    "EventSource",
     "ExtensionError",
     "HandshakeError",
     "InvalidPayload",
@@ -64,6 +66,7 @@ __all__ = [
 #: Public names that need gevent, and where they live. No submodule of this package may bear one of them: importing it
 #: would put the module in the place of the name.
 _GREEN = {
+    "EventSource": ("wsdriver.green.eventsource", "EventSource"),
     "WebSocket": ("wsdriver.green.websocket", "WebSocket"),
     "WebSocketHandler": ("wsdriver.green.pywsgi", "WebSocketHandler"),
     "WebSocketServer": ("wsdriver.green.server", "WebSocketServer"),

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 from wsdriver.exceptions import HandshakeError
+from wsdriver.forwarded import is_forwarded_secure
 from wsdriver.http import Headers, Request, parse_host, split_tokens
 
 __all__ = [
@@ -48,8 +49,10 @@ def is_eventsource(environ: Environ) -> bool:
 
 
 def is_secure(environ: Environ) -> bool:
-    """Tell whether the request came over TLS."""
-    return environ.get("wsgi.url_scheme") == "https" or environ.get("HTTPS") in ("on", "1")
+    """Tell whether the client speaks TLS, to this server or to a proxy that the server trusts."""
+    return (
+        environ.get("wsgi.url_scheme") == "https" or environ.get("HTTPS") in ("on", "1") or is_forwarded_secure(environ)
+    )
 
 
 def headers_of(environ: Environ) -> Headers:

@@ -218,6 +218,8 @@ class Driver:
     @staticmethod
     def for_client(socket: Any, options: DriverOptions) -> Driver:
         """Make a client's driver from options that are checked already."""
+        if options.origins is not None:
+            raise ConfigurationError("origins says whom a server lets in; a client sends headers={'Origin': ...}")
         handshake = ClientHandshake(socket.url, options.protocols, Extensions(options.extensions))
         return Driver(socket, options, handshake, False)
 
@@ -449,12 +451,16 @@ class Driver:
         return self._accept(headers)
 
     def _accept(self, headers: list[tuple[str, str]]) -> bool:
-        self._started = True
         try:
             environ = self.check()
         except HandshakeError as error:
-            self._refuse(error)
+            self.refuse(error)
             return False
+        # The check may have called the application, which may raise, and under gevent wait: nothing has begun until
+        # here, and meanwhile the peer may have gone.
+        if self._started or self.ready_state != CONNECTING:
+            return False
+        self._started = True
         version = self._version
         self.protocol = select_protocol(environ, self._options.protocols)
         try:
@@ -502,7 +508,7 @@ class Driver:
         """
         if self._checked is None:
             environ = self._build_environ() if self._environ is None else self._environ
-            self._version = check_request(environ, self._options.versions)
+            self._version = check_request(environ, self._options.versions, self._options.origins)
             self._checked = environ
         return self._checked
 

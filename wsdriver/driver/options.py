@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from wsdriver.driver.origins import Origins
 from wsdriver.driver.versions import VERSIONS, Version
 from wsdriver.exceptions import ConfigurationError
 from wsdriver.extensions.framework import Extensions
@@ -56,6 +57,13 @@ class DriverOptions:
         headers: extra headers of our half of the opening handshake.
         versions: names of the protocol versions that a server accepts; all unless given.
         extensions: such as ``PermessageDeflate()``, in order of preference.
+        origins: on a server, whose pages may connect; others get 403. None for any. Else a list of origins such as
+            ``'https://example.com'`` or ``'https://example.com:8443'``, which scheme, host and port must match: with
+            ``None`` in it for requests without an Origin header, ``'null'`` for pages of no site, ``'same'`` for the
+            server's own (the scheme, host and port that the client asked for; and requests without an Origin header,
+            since browsers always send one). One of these alone may be given without the list. Or a function: it is
+            called with the Origin header, or None, and lets in by returning a true value; what it raises comes out of
+            ``start`` or ``parse``, and a :class:`~wsdriver.HandshakeError` is the answer.
     """
 
     max_length: int = DEFAULT_MAX_LENGTH
@@ -64,6 +72,7 @@ class DriverOptions:
     headers: Any = field(default_factory=dict)
     versions: Any = None
     extensions: Any = ()
+    origins: Any = None
 
     def __post_init__(self) -> None:
         check_int("max_length", self.max_length, 0)
@@ -85,6 +94,8 @@ class DriverOptions:
         except TypeError:
             raise ConfigurationError(f"extensions must be a list of extensions, not {self.extensions!r}") from None
         Extensions(self.extensions)  # refuses what is none
+        if self.origins is not None:
+            object.__setattr__(self, "origins", Origins(self.origins))
 
 
 def _versions(names: Any) -> Mapping[str, Version]:

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from wsdriver.driver import hixie
+from wsdriver.driver.origins import Origins
 from wsdriver.driver.versions import VERSIONS, Opening, Version, version_of
 from wsdriver.environ import Environ, is_websocket
 from wsdriver.exceptions import HandshakeError
@@ -23,8 +24,15 @@ def accept_key(key: str) -> str:
     return base64.b64encode(hashlib.sha1(key.encode("latin-1") + GUID, usedforsecurity=False).digest()).decode()
 
 
-def check_request(environ: Environ, allowed: Mapping[str, Version] = VERSIONS) -> Version:
+def check_request(
+    environ: Environ, allowed: Mapping[str, Version] = VERSIONS, origins: Origins | None = None
+) -> Version:
     """Return the version that a request asks for.
+
+    Args:
+        environ: of the request.
+        allowed: the versions to choose from, by name.
+        origins: those that are let in; any unless given.
 
     Raises:
         HandshakeError: it is not a right WebSocket request; ``.status`` and ``.headers`` are the answer.
@@ -50,6 +58,8 @@ def check_request(environ: Environ, allowed: Mapping[str, Version] = VERSIONS) -
             if name not in environ:
                 raise HandshakeError(f"the Sec-WebSocket-{name[-4:].title()} header is missing")
             hixie.challenge_number(environ[name])
+    if origins is not None:
+        origins.check(environ)
     return version
 
 

@@ -28,7 +28,7 @@ from wsdriver.framing.opcodes import BINARY, PING, TEXT
 from wsdriver.green.loop import call_in_hub, scratch_of, spawn_for
 from wsdriver.green.options import ConnectionOptions
 from wsdriver.green.sockio import get_ident, read_into, unacknowledged
-from wsdriver.green.transport import MAX_BURST, Transport
+from wsdriver.green.transport import Transport
 
 __all__ = ["Connection"]
 
@@ -410,6 +410,12 @@ class Connection(Transport):
             else:
                 self._start_close(1011, "internal error")
 
+    @property
+    def http_status(self) -> str:
+        """The status line of the answer that the request got, for an access log."""
+        error = self.close_error
+        return f"{error.status} Refused" if isinstance(error, HandshakeError) else "101 Switching Protocols"
+
     # --- heartbeat: in the hub --------------------------------------------------------------------------------------
 
     def _start_heartbeat(self) -> None:
@@ -647,10 +653,7 @@ class Connection(Transport):
         self._written()
         if self._sock is None:
             raise self._closed_error()
-        if self._unsent() > self._write_limit:
-            self._wait_drained()
-        elif self._burst > MAX_BURST:
-            self._give_way()
+        self._pace()
 
     def _opened_driver(self) -> Driver:
         if self._driver is None or self._driver.ready_state == CONNECTING:
@@ -858,6 +861,7 @@ class Connection(Transport):
     def supports_close_codes(self) -> bool:
         """Whether the protocol version's close frames carry a code."""
         return self._driver is None or self._driver.supports_close_codes
+
 
 class _Latency:
     """Notes how long the pong to a ping of the heartbeat took."""

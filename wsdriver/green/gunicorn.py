@@ -1,12 +1,14 @@
 """The gunicorn worker class: ``gunicorn -k wsdriver.worker app:app``.
 
-It is gunicorn's own gevent worker with one thing more: the connection of a WebSocket request may be taken over.
+It is gunicorn's own gevent worker with one thing more: the connection of a request for a WebSocket or an event stream
+may be taken over.
 gunicorn imports this before it forks and before gevent patches; nothing here may pull threads in.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import gevent
@@ -22,12 +24,13 @@ except (ImportError, RuntimeError) as error:
     ) from error
 
 from wsdriver.driver.server import refuse_request
-from wsdriver.environ import is_websocket
+from wsdriver.environ import is_eventsource, is_websocket
 from wsdriver.exceptions import HandshakeError
+from wsdriver.forwarded import TRUSTED_PROXIES
 from wsdriver.green.registry import Registry
 from wsdriver.green.takeover import KEY, Takeover, gunicorn_buffered
 from wsdriver.green.websocket import WebSocket
-from wsdriver.green.wsgi import call_application, end_session, status_of
+from wsdriver.green.wsgi import call_application, end_session
 
 __all__ = ["WebSocketWorker"]
 
@@ -86,18 +89,23 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
 
     def _serve(self, environ: dict[str, Any], start_response: Any) -> Any:
         """The WSGI application that gunicorn sees."""
-        if not is_websocket(environ):
+        wants_websocket = is_websocket(environ)
+        if not wants_websocket and not is_eventsource(environ):
             return self._application(environ, start_response)
         request = self._current.request
         started = datetime.now()
-        if self.connections.closing:
+        # (A browser's EventSource would take a refusal for final; it is let in, told the end, and comes back.)
+        if wants_websocket and self.connections.closing:
             refusal = refuse_request(HandshakeError("the server is restarting", 503, {"Retry-After": "1"}))
             environ["gunicorn.socket"].sendall(refusal)
             self._log("503 Service Unavailable", len(refusal), request, environ, started)
             raise StopIteration
-        takeover = Takeover(environ["gunicorn.socket"], lambda: gunicorn_buffered(request.unreader), self.connections.add)
+        buffered = partial(gunicorn_buffered, request.unreader)
+        takeover = Takeover(environ["gunicorn.socket"], buffered, self.connections.add)
         environ[KEY] = takeover
-        environ["wsgi.websocket"] = WebSocket(environ)
+        environ[TRUSTED_PROXIES] = self.cfg.forwarded_allow_ips
+        if wants_websocket:
+            environ["wsgi.websocket"] = WebSocket(environ)
         failure: BaseException | None = None
         result: Any = None
         try:
@@ -112,7 +120,7 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
         try:
             end_session(connection, failure, self.log)
         finally:
-            self._log(status_of(connection), connection.bytes_sent, request, environ, started)
+            self._log(connection.http_status, connection.bytes_sent, request, environ, started)
         raise StopIteration  # how gunicorn's workers say that the connection has ended
 
     def _log(self, status: str, sent: int, request: Any, environ: dict[str, Any], started: datetime) -> None:

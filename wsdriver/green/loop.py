@@ -101,11 +101,11 @@ def _run_io_hub(pid: int, started: Any) -> None:
     hub.switch()
 
 
-def spawn_for(hub: Hub, function: Callable[[], object]) -> None:
+def spawn_for(hub: Any, function: Callable[[], object]) -> None:
     """Call a function of the application, from the hub, where it may wait: in a greenlet, or, if handlers are threads,
     in a thread.
     """
-    if hub is _io_hubs.get(os.getpid()):
+    if hub in _io_hubs.values():
         hub.threadpool.spawn(function)
     else:
         spawn(function)

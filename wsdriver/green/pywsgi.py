@@ -1,19 +1,19 @@
-"""WebSockets under ``gevent.pywsgi``: pass ``handler_class=WebSocketHandler``."""
+"""WebSockets and event streams under ``gevent.pywsgi``: pass ``handler_class=WebSocketHandler``."""
 
 from __future__ import annotations
 
+from functools import partial
 from io import BytesIO
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from gevent.pywsgi import Input, WSGIHandler, WSGIServer
 
-from wsdriver.environ import is_websocket
-from wsdriver.green.connection import Connection
+from wsdriver.environ import is_eventsource, is_websocket
 from wsdriver.green.registry import Registry
 from wsdriver.green.takeover import KEY, Takeover, file_buffered
 from wsdriver.green.websocket import WebSocket
-from wsdriver.green.wsgi import call_application, end_session, status_of
+from wsdriver.green.wsgi import call_application, end_session
 
 __all__ = ["WebSocketHandler"]
 
@@ -38,7 +38,8 @@ def _registry_of(server: WSGIServer) -> Registry:
 
 
 class WebSocketHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no types for it
-    """Hands the connection over to a :class:`~wsdriver.WebSocket`; other requests are served as ever.
+    """Hands the connection over to a :class:`~wsdriver.WebSocket` or :class:`~wsdriver.EventSource`; other requests are
+    served as ever.
 
     ::
 
@@ -47,12 +48,15 @@ class WebSocketHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no type
 
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
-        if is_websocket(environ):
-            environ[KEY] = Takeover(self.socket, lambda: file_buffered(self.rfile, self.socket), self._claimed)
+        environ.setdefault("REMOTE_ADDR", "")  # left out for a Unix socket; others say so
+        wants_websocket = is_websocket(environ)
+        if wants_websocket or is_eventsource(environ):
+            environ[KEY] = Takeover(self.socket, partial(file_buffered, self.rfile, self.socket), self._claimed)
+        if wants_websocket:
             environ["wsgi.websocket"] = WebSocket(environ)
         return environ
 
-    def _claimed(self, connection: Connection) -> None:
+    def _claimed(self, connection: Any) -> None:
         _registry_of(self.server).add(connection)
 
     def run_application(self) -> None:
@@ -77,13 +81,13 @@ class WebSocketHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no type
         if takeover.connection is not None:
             self._end(takeover.connection, failure)
 
-    def _end(self, connection: Connection, failure: BaseException | None) -> None:
+    def _end(self, connection: Any, failure: BaseException | None) -> None:
         end_session(connection, failure)
         # For the access log, and so that nothing more is written.
         self.close_connection = True
         self.rfile.close()
         self.wsgi_input = Input(BytesIO(), 0)  # of which the server would read the rest
-        self._orig_status = status_of(connection)
+        self._orig_status = connection.http_status
         self.status = self._orig_status.encode()
         self.headers_sent = True
         self.response_length = connection.bytes_sent

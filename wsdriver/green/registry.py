@@ -11,6 +11,7 @@ from gevent.event import Event
 
 if TYPE_CHECKING:
     from wsdriver.green.connection import Connection
+    from wsdriver.green.eventsource import EventSource
 
 __all__ = ["Registry"]
 
@@ -23,12 +24,12 @@ class Registry:
     __slots__ = ("_connections", "_empty", "closing")
 
     def __init__(self) -> None:
-        self._connections: set[Connection] = set()
+        self._connections: set[Connection | EventSource] = set()
         self._empty = Event()
         self._empty.set()
         self.closing = False
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: Connection | EventSource) -> None:
         """Take a connection in; where all are going away, it is told so once it is open."""
         connection._on_release = self._discard
         self._connections.add(connection)
@@ -36,7 +37,7 @@ class Registry:
         if self.closing:
             get_hub().loop.run_callback(connection._start_close, *GOING_AWAY)
 
-    def _discard(self, connection: Connection) -> None:
+    def _discard(self, connection: Connection | EventSource) -> None:
         self._connections.discard(connection)
         if not self._connections:
             self._empty.set()
@@ -44,7 +45,7 @@ class Registry:
     def __len__(self) -> int:
         return len(self._connections)
 
-    def __iter__(self) -> Iterator[Connection]:
+    def __iter__(self) -> Iterator[Connection | EventSource]:
         return iter(tuple(self._connections))
 
     def __contains__(self, connection: object) -> bool:

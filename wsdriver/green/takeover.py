@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, MutableMapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gevent.socket
@@ -161,7 +162,7 @@ def find_takeover(environ: Environ) -> Takeover | None:
         sock = server.find(environ)
         if sock is not None:
             hub = None if isinstance(sock, gevent.socket.socket) else io_hub()
-            takeover = _ForeignTakeover(sock, lambda server=server: server.buffered(environ, sock), None, hub)  # type: ignore[misc]
+            takeover = _ForeignTakeover(sock, partial(server.buffered, environ, sock), None, hub)
             if isinstance(environ, MutableMapping):
                 environ[KEY] = takeover
             return takeover

@@ -21,13 +21,14 @@ cdef class Transport:
     cdef unsigned long _thread
     cdef public object _timer
     cdef public bint _write_blocked
-    cdef bint _write_for_read
+    cdef public bint _write_for_read
     cdef object _writer
     cdef Py_ssize_t _write_limit
-    cdef readonly long long bytes_received
+    cdef public long long bytes_received
     cdef public long long bytes_sent
     cdef public object close_error
     cdef readonly object options
 
     cpdef _flush(self)
+    cpdef _pace(self)
     cpdef Py_ssize_t _unsent(self)

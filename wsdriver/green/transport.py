@@ -130,7 +130,8 @@ class Transport:
 
     def _is_elsewhere(self) -> bool:
         """Tell whether this is another thread than the connection's."""
-        return get_ident() != self._thread
+        elsewhere: bool = get_ident() != self._thread
+        return elsewhere
 
     def _watch(self, sock: Any, out: bytearray, secure: bool) -> bool:
         """Take a connected socket, and watch it until the end; False where it has been closed already.
@@ -242,11 +243,14 @@ class Transport:
         if self._sock is None:
             raise self._closed_error()
 
-    def _give_way(self) -> None:
-        """Let others have their turn, after a greenlet has sent much to a peer that takes all of it at once."""
-        self._burst = 0
-        if getcurrent() is not self._hub:
-            sleep(0)
+    def _pace(self) -> None:
+        """Make a greenlet that has just sent wait for a slow peer, and let others have their turn before a fast one."""
+        if self._unsent() > self._write_limit:
+            self._wait_drained()
+        elif self._burst > MAX_BURST:
+            self._burst = 0
+            if getcurrent() is not self._hub:
+                sleep(0)
 
     def _sleep(self, waiting: list[Any], deadline: float | None) -> bool:
         """Wait in that list until somebody wakes it; False where the deadline has passed."""
@@ -313,4 +317,3 @@ class Transport:
             if self._ended is None:
                 self._ended = []
             self._sleep(self._ended, None)
-

@@ -11,7 +11,7 @@ from wsdriver.exceptions import ConfigurationError
 from wsdriver.green.connection import Connection
 from wsdriver.green.options import ConnectionOptions
 from wsdriver.green.takeover import find_takeover, takeover_of
-from wsdriver.green.wsgi import WsgiResponse, status_of
+from wsdriver.green.wsgi import WsgiResponse
 from wsdriver.http import Headers
 from wsdriver.options import make_options
 
@@ -136,4 +136,4 @@ class WebSocket(Connection):
         self._start_close(1000, "")
         self._wait_released()
         self._dispatch_end()
-        return WsgiResponse(status_of(self))
+        return WsgiResponse(self.http_status)

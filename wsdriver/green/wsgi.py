@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 from gevent import GreenletExit
 
 from wsdriver.environ import Environ
-from wsdriver.exceptions import ConnectionClosed, HandshakeError
+from wsdriver.exceptions import ConnectionClosed
 from wsdriver.green.takeover import Takeover
 
 if TYPE_CHECKING:
     from wsdriver.green.connection import Connection
+    from wsdriver.green.eventsource import EventSource
 
-__all__ = ["WsgiResponse", "call_application", "end_session", "status_of"]
+__all__ = ["WsgiResponse", "call_application", "end_session"]
 
 log = logging.getLogger("wsdriver")
 
@@ -117,13 +118,7 @@ def _close(result: Any) -> None:
         result.close()
 
 
-def status_of(connection: Connection) -> str:
-    """Return the status line of the answer that a connection's request got, for an access log."""
-    error = connection.close_error
-    return f"{error.status} Refused" if isinstance(error, HandshakeError) else "101 Switching Protocols"
-
-
-def end_session(connection: Connection, error: BaseException | None, log: Any = log) -> None:
+def end_session(connection: Connection | EventSource, error: BaseException | None, log: Any = log) -> None:
     """End a connection whose handler has returned, or raised ``error``; wait until its socket is closed.
 
     An application's error is logged, to ``log``, with its traceback and closes with 1011. That the peer went away is
