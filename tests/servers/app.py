@@ -74,7 +74,11 @@ def close(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 def big(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Send one message of that size, and go."""
     ws = wsdriver.WebSocket(environ)
-    ws.send(pattern(int(query_of(environ, "size"))))
+    try:
+        ws.send(pattern(int(query_of(environ, "size"))))
+        ws.close()
+    finally:
+        report(environ, ws)
     return ws.wsgi_response()
 
 
@@ -181,8 +185,8 @@ def busy_events(environ: Environ, start_response: StartResponse) -> Iterable[byt
 def many_events(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Send more than any buffer on the way holds."""
     es = wsdriver.EventSource(environ)
-    for number in range(2000):
-        es.send(f"{number} " + "." * 1000)
+    for number in range(500):
+        es.send(f"{number} " + "." * 4000)
     es.close()
     return es.wsgi_response()
 

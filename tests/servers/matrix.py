@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.servers.rows import ROWS, Row
+from tests.servers.rows import ROWS, Row, Uwsgi
 from tests.support.gunicorn import Server
 from tests.support.wire import PATIENCE, until
 
@@ -20,6 +20,7 @@ __all__ = [
     "every_tls_server",
     "expect_logged",
     "fetch",
+    "forgive_uwsgi",
     "keep_alive_servers",
     "settle",
 ]
@@ -94,11 +95,18 @@ def assert_quiet(server: Server) -> None:
     assert not alarming, "the log is not quiet:\n" + "\n".join(lines[-60:])
 
 
+def forgive_uwsgi(server: Server) -> None:
+    """uWSGI prints a traceback of all that leaves an application. Other servers know of errors that only say that the
+    client has gone, and are silent.
+    """
+    if isinstance(server, Uwsgi):
+        settle(server)
+        server.mark()
+
+
 def expect_logged(server: Server, error: str, count: int = 1) -> None:
     """Check that an error of the application is logged, so often, and let that be forgotten."""
     until(lambda: server.text().count(error) >= count, f"{error!r} in the log")
     settle(server)
     assert server.text().count(error) == count, server.text()
     server.mark()
-
-

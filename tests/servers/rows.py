@@ -16,7 +16,7 @@ from tests.support.gunicorn import ROOT, Gunicorn, Server
 from tests.support.peers import need_module, need_program
 from tests.support.tls import Certificates
 
-__all__ = ["ROWS", "Row"]
+__all__ = ["ROWS", "Row", "Uwsgi"]
 
 HERE = Path(__file__).parent
 

@@ -6,7 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.servers.matrix import every_server, every_server_and_tls, expect_logged, fetch, keep_alive_servers
+from tests.servers.matrix import (
+    every_server,
+    every_server_and_tls,
+    expect_logged,
+    fetch,
+    forgive_uwsgi,
+    keep_alive_servers,
+    settle,
+)
 from tests.support.gunicorn import Server
 from tests.support.net import KEY, frame, read_frame, request
 from tests.support.peers import need_module
@@ -84,10 +92,14 @@ class TestClientsThatGo:
 
 @every_server
 @by_reset_and_by_end
-def test_a_client_that_goes_in_the_middle_of_a_big_message(server: Server, go: Callable[[Wire], None]) -> None:
-    with server.dial(receive_buffer=16384).open("/big?size=5000000") as wire:
+def test_a_client_that_goes_in_the_middle_of_a_big_message(
+    server: Server, go: Callable[[Wire], None], name: str
+) -> None:
+    with server.dial(receive_buffer=16384).open(f"/big?id={name}&size=5000000") as wire:
         wire.recv(1000)
         go(wire)
+    assert server.report(name)["close_code"] == 1006
+    forgive_uwsgi(server)
 
 
 @every_server_and_tls
@@ -101,12 +113,22 @@ class TestApplications:
             assert other.leave() == 1000
         expect_logged(server, f"RuntimeError: deliberate {name}")
 
-    @pytest.mark.parametrize("path", ["/wandered", "/strayed"])
-    def test_one_that_returns_something_else_is_closed(self, server: Server, path: str) -> None:
-        with server.dial().open(path) as wire:
+    def test_one_that_returns_a_page_is_closed(self, server: Server) -> None:
+        with server.dial().open("/strayed") as wire:
             wire.text("hello")
             assert wire.message() == "hello"
             assert wire.closed() == 1000
+
+    def test_one_that_returns_nothing_in_particular_is_closed(self, server: Server) -> None:
+        """Without a call of start_response: to servers that want one this is an error, and they say so."""
+        with server.dial().open("/wandered") as wire:
+            wire.text("hello")
+            assert wire.message() == "hello"
+            code = wire.closed()
+        assert code in (1000, 1011)
+        if code == 1011:
+            settle(server)
+            server.mark()
 
     def test_one_that_refuses(self, server: Server) -> None:
         page = fetch(server, "/refuse", UPGRADE)

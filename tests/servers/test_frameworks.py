@@ -52,7 +52,9 @@ def test_flask_with_a_login(server: Server) -> None:
     with server.dial() as wire:
         wire.ask("/flask-login/echo")
         assert b" 401 " in wire.recv(4096).splitlines()[0]
-    page = fetch(server, "/flask-login/login", {"Content-Type": "application/x-www-form-urlencoded"}, "POST", b"name=Ada")
+    page = fetch(
+        server, "/flask-login/login", {"Content-Type": "application/x-www-form-urlencoded"}, "POST", b"name=Ada"
+    )
     assert page.status == 302
     (cookie,) = SimpleCookie(page.headers["Set-Cookie"]).values()
     extra = f"Cookie: {cookie.key}={cookie.value}\r\n"

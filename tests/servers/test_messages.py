@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 
 from tests.servers.app import pattern
-from tests.servers.matrix import every_server, every_server_and_tls, fetch, keep_alive_servers
+from tests.servers.matrix import every_server, every_server_and_tls, fetch, forgive_uwsgi, keep_alive_servers
 from tests.support.autobahn import peer_frame
 from tests.support.gunicorn import Server
 from tests.support.net import frame, read_frame, request
@@ -143,6 +143,7 @@ class TestEarlyFrames:
             assert read_frame(wire.recv) == (CLOSE, b"\x0f\xa0")
             assert wire.ended()
         assert server.report(name)["close_code"] == 4000
+        forgive_uwsgi(server)
 
     def test_more_than_the_server_reads_ahead(self, server: Server, name: str) -> None:
         """The handler sleeps first, so that all of it waits somewhere."""
