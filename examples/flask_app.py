@@ -31,7 +31,9 @@ PAGE = """<!doctype html>
     say.onsubmit = event => { event.preventDefault(); ws.send(text.value); text.value = ""; };
   </script>
 {% else %}
-  <form method="post" action="{{ url_for('login') }}">Your name: <input name="name" autofocus> <button>Log in</button></form>
+  <form method="post" action="{{ url_for('login') }}">
+    Your name: <input name="name" autofocus> <button>Log in</button>
+  </form>
 {% endif %}
 """
 

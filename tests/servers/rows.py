@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -45,6 +46,16 @@ def gunicorn(worker: str, *arguments: str) -> Start:
         return Gunicorn(directory, *arguments, worker=worker, application=application, certificates=certificates)
 
     return start
+
+
+@contextmanager
+def closing_on_error(server: Server) -> Iterator[None]:
+    """A constructor that fails leaves no process."""
+    try:
+        yield
+    except BaseException:
+        server.close()
+        raise
 
 
 class Library(Server):
@@ -153,20 +164,6 @@ def proxy(kind: type[Proxy], program: str, behind: Start) -> Start:
         return kind(directory, behind(directory / "behind", None), certificates)
 
     return start
-
-
-class closing_on_error:
-    """A constructor that fails leaves no process."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        if error is not None:
-            self._server.close()
 
 
 _worker = gunicorn("wsdriver.worker")
