@@ -10,9 +10,11 @@ import pytest
 
 from tests.servers.rows import ROWS, Row, Uwsgi
 from tests.support.gunicorn import Server
+from tests.support.net import KEY
 from tests.support.wire import PATIENCE, until
 
 __all__ = [
+    "UPGRADE",
     "Case",
     "assert_quiet",
     "every_server",
@@ -31,6 +33,15 @@ ALARM = re.compile(
     r"|invalid|ignored|\[(alert|emerg|crit|bug)\]",
     re.IGNORECASE,
 )
+
+
+#: The headers of a WebSocket request.
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Key": KEY,
+    "Sec-WebSocket-Version": "13",
+}
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,15 @@ class Row:
     keep_alive: bool = True
 
 
+def find_program(name: str) -> str:
+    """Return the path of a program, also of one beside this interpreter, or where not every user looks."""
+    for path in (os.path.dirname(sys.executable), "/usr/sbin"):
+        found = shutil.which(name, path=path)
+        if found is not None:
+            return found
+    return need_program(name)
+
+
 def gunicorn(worker: str, *arguments: str) -> Start:
     def start(directory: Path, certificates: Certificates | None) -> Server:
         application = "tests.servers.app:app"
@@ -85,12 +94,10 @@ class Uwsgi(Server):
     def __init__(self, directory: Path, certificates: Certificates | None) -> None:
         assert certificates is None
         super().__init__(directory)
-        beside = os.path.dirname(sys.executable)
-        program = shutil.which("uwsgi", path=beside) or need_program("uwsgi")
         command = ["--http-socket", f"127.0.0.1:{self.port}", "--gevent", "200", "--listen", "64", "--need-app"]
         command += ["--virtualenv", sys.prefix, "--pythonpath", str(ROOT), "--module", "tests.servers.app:app"]
         with closing_on_error(self):
-            self.start("running gevent loop engine", *command, program=program)
+            self.start("running gevent loop engine", *command, program=find_program("uwsgi"))
 
 
 def uwsgi(directory: Path, certificates: Certificates | None) -> Server:
@@ -142,7 +149,7 @@ class Nginx(Proxy):
             user = "user root;" if os.geteuid() == 0 else ""
             config = self.configure("nginx.conf", SSL=ssl, CERTIFICATES=files, USER=user)
             command = ["-c", str(config), "-e", str(self.error_log)]
-            self.start("start worker process ", *command, program=need_program("nginx"))
+            self.start("start worker process ", *command, program=find_program("nginx"))
 
 
 class Haproxy(Proxy):
@@ -155,12 +162,12 @@ class Haproxy(Proxy):
                 both.write_bytes(certificates.certificate.read_bytes() + certificates.key.read_bytes())
                 ssl = f" ssl crt {both}"
             config = self.configure("haproxy.cfg", SSL=ssl)
-            self.start("Loading success", "-W", "-f", str(config), program=need_program("haproxy"))
+            self.start("Loading success", "-W", "-f", str(config), program=find_program("haproxy"))
 
 
 def proxy(kind: type[Proxy], program: str, behind: Start) -> Start:
     def start(directory: Path, certificates: Certificates | None) -> Server:
-        need_program(program)
+        find_program(program)  # before the other is started
         return kind(directory, behind(directory / "behind", None), certificates)
 
     return start

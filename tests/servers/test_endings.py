@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.servers.matrix import (
+    UPGRADE,
     every_server,
     every_server_and_tls,
     expect_logged,
@@ -16,16 +17,9 @@ from tests.servers.matrix import (
     settle,
 )
 from tests.support.gunicorn import Server
-from tests.support.net import KEY, frame, read_frame, request
+from tests.support.net import frame, read_frame, request
 from tests.support.peers import need_module
 from tests.support.wire import CLOSE, PATIENCE, TEXT, Wire
-
-UPGRADE = {
-    "Connection": "Upgrade",
-    "Upgrade": "websocket",
-    "Sec-WebSocket-Key": KEY,
-    "Sec-WebSocket-Version": "13",
-}
 
 by_reset_and_by_end = pytest.mark.parametrize("go", [Wire.reset, Wire.close], ids=["reset", "end"])
 
