@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from tests.servers.rows import ROWS, Row, Uwsgi
 from tests.support.gunicorn import Server
 from tests.support.net import KEY
+from tests.support.peers import need_module
 from tests.support.wire import PATIENCE, until
 
 __all__ = [
     "UPGRADE",
     "Case",
     "assert_quiet",
+    "converse",
     "every_server",
     "every_server_and_tls",
     "every_tls_server",
@@ -92,6 +97,21 @@ def fetch(
         return Page(response.status, response.headers, response.read())
     finally:
         connection.close()
+
+
+def converse(server: Server, path: str, talk: Callable[[Any], Awaitable[None]], **options: Any) -> None:
+    """Let the client of ``websockets`` talk to the server.
+
+    Its asyncio form: in the one for threads, two of them use one TLS socket at a time, and that fails now and then.
+    """
+    client = need_module("websockets.asyncio.client")
+    context = server.certificates and server.certificates.client_context()
+
+    async def run() -> None:
+        async with client.connect(server.url + path, ssl=context, proxy=None, **options) as ws:
+            await talk(ws)
+
+    asyncio.run(asyncio.wait_for(run(), PATIENCE))
 
 
 def settle(server: Server) -> None:

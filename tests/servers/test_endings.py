@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from tests.servers.matrix import (
     UPGRADE,
+    converse,
     every_server,
     every_server_and_tls,
     expect_logged,
@@ -19,7 +21,7 @@ from tests.servers.matrix import (
 from tests.support.gunicorn import Server
 from tests.support.net import frame, read_frame, request
 from tests.support.peers import need_module
-from tests.support.wire import CLOSE, PATIENCE, TEXT, Wire
+from tests.support.wire import CLOSE, TEXT, Wire
 
 by_reset_and_by_end = pytest.mark.parametrize("go", [Wire.reset, Wire.close], ids=["reset", "end"])
 
@@ -28,14 +30,14 @@ by_reset_and_by_end = pytest.mark.parametrize("go", [Wire.reset, Wire.close], id
 class TestCloseCodes:
     @pytest.mark.parametrize(("code", "reason"), [(1000, ""), (4001, "bye"), (3000, "Grüße")])
     def test_from_the_server(self, server: Server, name: str, code: int, reason: str) -> None:
-        sync = need_module("websockets.sync.client")
         closed = need_module("websockets.exceptions").ConnectionClosed
-        context = server.certificates and server.certificates.client_context()
-        url = f"{server.url}/close?id={name}&code={code}&reason={reason}"
-        with sync.connect(url, ssl=context, open_timeout=PATIENCE, proxy=None) as ws:
+
+        async def talk(ws: Any) -> None:
             with pytest.raises(closed) as caught:
-                ws.recv(PATIENCE)
+                await ws.recv()
             assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (code, reason)
+
+        converse(server, f"/close?id={name}&code={code}&reason={reason}", talk)
         assert server.report(name) == {"close_code": code, "close_reason": reason, "was_clean": True}
 
     @pytest.mark.parametrize(("code", "reason"), [(1000, ""), (1001, "away"), (4002, "Grüße")])
@@ -51,7 +53,9 @@ class TestCloseCodes:
     def test_a_frame_that_breaks_the_protocol(self, server: Server, name: str) -> None:
         with server.dial().open(f"/echo?id={name}") as wire:
             wire.send(frame(TEXT, b"not masked", mask=None))
-            assert wire.closed() == 1002
+            opcode, payload = read_frame(wire.recv)
+            assert (opcode, payload[:2]) == (CLOSE, b"\x03\xea")
+            assert wire.ended()
         assert server.report(name)["close_code"] == 1002
 
 

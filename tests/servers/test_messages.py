@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 import time
 from contextlib import ExitStack
+from typing import Any
 
 from tests.servers.app import pattern
-from tests.servers.matrix import every_server, every_server_and_tls, fetch, forgive_uwsgi, keep_alive_servers
+from tests.servers.matrix import (
+    converse,
+    every_server,
+    every_server_and_tls,
+    fetch,
+    forgive_uwsgi,
+    keep_alive_servers,
+)
 from tests.support.autobahn import peer_frame
 from tests.support.gunicorn import Server
 from tests.support.net import frame, read_frame, request
-from tests.support.peers import need_module
-from tests.support.wire import BINARY, CLOSE, PATIENCE, TEXT
+from tests.support.wire import BINARY, CLOSE, TEXT
 
 MEGABYTES = 5 * 1024 * 1024
 
@@ -20,25 +27,26 @@ MEGABYTES = 5 * 1024 * 1024
 @every_server_and_tls
 class TestEcho:
     def test_with_websockets(self, server: Server) -> None:
-        sync = need_module("websockets.sync.client")
-        context = server.certificates and server.certificates.client_context()
-        with sync.connect(server.url + "/echo", ssl=context, open_timeout=PATIENCE, proxy=None) as ws:
+        async def talk(ws: Any) -> None:
             for message in ("hello", "", b"", b"\x00\xff" * 300, "Grüße, 世界 🎉", "x" * 70_000):
-                ws.send(message)
-                assert ws.recv(PATIENCE) == message
-            ws.send(["in ", "three ", "fragments"])
-            assert ws.recv(PATIENCE) == "in three fragments"
-            assert ws.ping().wait(PATIENCE)
-        assert ws.close_code == 1000
+                await ws.send(message)
+                assert await ws.recv() == message
+            await ws.send(["in ", "three ", "fragments"])
+            assert await ws.recv() == "in three fragments"
+            await (await ws.ping())
+            await ws.close()
+            assert ws.close_code == 1000
+
+        converse(server, "/echo", talk)
 
     def test_5_megabytes_both_ways(self, server: Server) -> None:
-        sync = need_module("websockets.sync.client")
-        context = server.certificates and server.certificates.client_context()
         data = pattern(MEGABYTES)
-        options = {"open_timeout": PATIENCE, "proxy": None, "max_size": None, "compression": None}
-        with sync.connect(server.url + "/echo", ssl=context, **options) as ws:
-            ws.send(data)
-            assert ws.recv(PATIENCE) == data
+
+        async def talk(ws: Any) -> None:
+            await ws.send(data)
+            assert await ws.recv() == data
+
+        converse(server, "/echo", talk, max_size=None, compression=None)
 
     def test_5_megabytes_to_a_client_that_takes_its_time(self, server: Server) -> None:
         data = pattern(MEGABYTES)
