@@ -29,7 +29,7 @@ TREE: dict[type[Exception], tuple[type[Exception], ...]] = {
     InvalidPayload: (ProtocolError,),
     MessageTooBig: (ProtocolError,),
     ExtensionError: (ProtocolError,),
-    ConnectionClosed: (WebSocketError,),
+    ConnectionClosed: (WebSocketError, BrokenPipeError),
 }
 
 

@@ -10,12 +10,14 @@
     │   ├── InvalidPayload                1007, text that is not UTF-8
     │   ├── MessageTooBig                 1009
     │   └── ExtensionError                1002, or 1010 where a client misses an extension that it needs
-    └── ConnectionClosed                  used after its end: .received and .sent say how it ended
+    └── ConnectionClosed (BrokenPipeError) used after its end: .received and .sent say how it ended
 """
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
+from typing import Any
 
 from wsdriver.codes import CloseCode
 
@@ -98,8 +100,10 @@ class ExtensionError(ProtocolError):
         self.code = int(code)
 
 
-class ConnectionClosed(WebSocketError):
+class ConnectionClosed(WebSocketError, BrokenPipeError):
     """The connection has ended, or is ending, and takes no more messages.
+
+    It is a broken pipe, which servers know: where it leaves an application, they log no error.
 
     Attributes:
         received: ``(code, reason)`` of the peer's close frame, or None.
@@ -109,6 +113,12 @@ class ConnectionClosed(WebSocketError):
     def __init__(
         self, message: str, received: tuple[int, str] | None = None, sent: tuple[int, str] | None = None
     ) -> None:
-        super().__init__(message)
+        super().__init__(errno.EPIPE, message)  # gevent.pywsgi looks for the number in args[0]
         self.received = received
         self.sent = sent
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.strerror, self.received, self.sent)

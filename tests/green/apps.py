@@ -60,10 +60,14 @@ def hold(environ: Environ, sleep: Callable[[float], object] = gevent.sleep) -> N
 
 def report(environ: Environ, ws: wsdriver.WebSocket, **more: object) -> None:
     """Leave the report of a handler that has ended."""
+    leave(environ, {"close_code": ws.close_code, "close_reason": ws.close_reason, "was_clean": ws.was_clean, **more})
+
+
+def leave(environ: Environ, found: dict[str, object]) -> None:
+    """Leave a report where the test finds it, all of it at once."""
     name = query_of(environ, "id")
     if not name:
         return
-    found = {"close_code": ws.close_code, "close_reason": ws.close_reason, "was_clean": ws.was_clean, **more}
     path = DIRECTORY / f"report-{name}"
     path.with_suffix(".new").write_text(json.dumps(found))
     path.with_suffix(".new").rename(path)

@@ -30,8 +30,8 @@ ALARM = re.compile(r"WARNING|ERROR|CRITICAL|Traceback|Exception|Warning:")
 #: Seconds after which a server ends, should the tests' own process be killed and leave it behind.
 LIFETIME = 300
 
-#: Runs python with an end to its life; the alarm outlives the exec.
-MORTAL = f"import os, signal, sys; signal.alarm({LIFETIME}); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+#: Runs a program with an end to its life; the alarm outlives the exec.
+MORTAL = f"import os, signal, sys; signal.alarm({LIFETIME}); os.execv(sys.argv[1], sys.argv[1:])"
 
 CONFIG = """\
 # Of gunicorn 25 and later; earlier ones pass it over. It would be one file for all servers of this user.
@@ -75,8 +75,8 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         self._marks: dict[Path, int] = {}
 
-    def start(self, ready: str, *arguments: str) -> None:
-        """Start ``python arguments`` and wait until it has logged ``ready``.
+    def start(self, ready: str, *arguments: str, program: str = sys.executable) -> None:
+        """Start ``program arguments``, which is Python unless named, and wait until it has logged ``ready``.
 
         No trial connection: it would be the server's first client, and leave traces in its logs.
         """
@@ -85,7 +85,7 @@ class Server:
         }
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", MORTAL, *arguments],
+                [sys.executable, "-c", MORTAL, program, *arguments],
                 cwd=ROOT,
                 env={**kept, "WSDRIVER_TEST_DIRECTORY": str(self.directory)},
                 stdin=subprocess.DEVNULL,

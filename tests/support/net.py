@@ -49,13 +49,13 @@ def read_frame(recv: Callable[[int], bytes]) -> tuple[int, bytes]:
     """Read one unmasked, unfragmented frame; returns ``(opcode, payload)``. ``(-1, b"")`` at the end of the stream."""
 
     def exactly(count: int) -> bytes:
-        data = b""
+        data = bytearray()
         while len(data) < count:
             more = recv(count - len(data))
             if not more:
                 raise EOFError
             data += more
-        return data
+        return bytes(data)
 
     try:
         first, second = exactly(2)

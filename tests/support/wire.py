@@ -123,8 +123,12 @@ class Wire:
 
     def open(self, path: str, extra: str = "", early: bytes = b"") -> Wire:
         """Ask, and check the handshake."""
-        self.ask(path, extra, early)
-        self.opened()
+        try:
+            self.ask(path, extra, early)
+            self.opened()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def opened(self) -> bytes:

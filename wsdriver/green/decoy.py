@@ -8,6 +8,7 @@ for it, and is thrown away; that it closes says that the request is over.
 
 from __future__ import annotations
 
+import os
 import socket as stdlib_socket
 import ssl
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from gevent.monkey import get_original
 
 from wsdriver.green.tls import TlsStream
 
-__all__ = ["Decoy", "take_socket"]
+__all__ = ["Decoy", "take_descriptor", "take_socket"]
 
 #: The one of the standard library, patched or not.
 _Socket: Any = get_original("socket", "socket")
@@ -64,6 +65,22 @@ def take_socket(sock: Any) -> tuple[Any, Any]:
         sock.settimeout(0)
         sock.__class__ = _DecoyTlsSocket
     return TlsStream(mine, tls, asked), end
+
+
+def take_descriptor(fd: int) -> tuple[Any, Any]:
+    """Take the connection out of a descriptor, of a server that is not written in Python, as :func:`take_socket` does.
+
+    Returns:
+        ``(mine, end)``, as there; ``mine`` is a socket of gevent.
+    """
+    mine = gevent.socket.socket(fileno=os.dup(fd))
+    decoy, end = _socketpair()
+    end.setblocking(False)
+    end.shutdown(stdlib_socket.SHUT_WR)
+    decoy.setblocking(False)
+    os.dup2(decoy.fileno(), fd, inheritable=False)
+    decoy.close()
+    return mine, end
 
 
 class Decoy:

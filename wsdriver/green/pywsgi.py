@@ -58,6 +58,7 @@ class WebSocketHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no type
 
     def _claimed(self, connection: Any) -> None:
         _registry_of(self.server).add(connection)
+        self.rfile.close()  # else the socket would stay open, whoever closes it, until the handler returns
 
     def run_application(self) -> None:
         takeover = self.environ.get(KEY)
@@ -85,7 +86,6 @@ class WebSocketHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no type
         end_session(connection, failure)
         # For the access log, and so that nothing more is written.
         self.close_connection = True
-        self.rfile.close()
         self.wsgi_input = Input(BytesIO(), 0)  # of which the server would read the rest
         self._orig_status = connection.http_status
         self.status = self._orig_status.encode()

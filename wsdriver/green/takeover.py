@@ -12,10 +12,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gevent.socket
+from gevent import getcurrent
 
 from wsdriver.environ import Environ
 from wsdriver.exceptions import ConfigurationError
-from wsdriver.green.decoy import Decoy, take_socket
+from wsdriver.green.decoy import Decoy, take_descriptor, take_socket
 from wsdriver.green.loop import io_hub
 
 if TYPE_CHECKING:
@@ -86,6 +87,45 @@ class _ForeignTakeover(Takeover):
         return mine
 
 
+class _UwsgiTakeover(Takeover):
+    """A connection of uWSGI's gevent loop; ``sock`` is its descriptor."""
+
+    __slots__ = ()
+
+    def _take(self, connection: Connection | EventSource) -> Any:
+        mine, end = take_descriptor(self.sock)
+        Decoy(end, connection._loop, connection._request_ended)
+        return mine
+
+
+def _uwsgi_takeover(environ: Environ) -> Takeover | None:
+    if "uwsgi.version" not in environ:
+        return None
+    import uwsgi
+
+    # The plugin notes the request's C structure on its greenlet.
+    request = getattr(getcurrent(), "uwsgi_wsgi_req", None)
+    if request is None or b"https-socket" in uwsgi.opt:
+        raise ConfigurationError(
+            "uWSGI hands its connection over in 'uwsgi --http-socket ADDRESS --gevent N' only; let a proxy do TLS"
+        )
+    return _UwsgiTakeover(uwsgi.connection_fd(), lambda: _uwsgi_buffered(request))
+
+
+def _uwsgi_buffered(request: int) -> bytes:
+    """Return what uWSGI has read beyond the head. Its function goes on with the socket where nothing lies there, which
+    does not wait; so what comes is what comes next, in any case.
+    """
+    import ctypes
+
+    read = ctypes.CDLL(None).uwsgi_proto_base_read_body
+    read.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]
+    read.restype = ctypes.c_ssize_t
+    buffer = ctypes.create_string_buffer(65536)
+    count = read(request, buffer, len(buffer))
+    return buffer.raw[: max(count, 0)]
+
+
 class _Server(NamedTuple):
     """A row of the table.
 
@@ -139,6 +179,7 @@ def file_buffered(file: Any, sock: Any) -> bytes:
     sock.settimeout(0)  # peek() reads where nothing lies there, and must not wait
     try:
         early: bytes = file.peek()
+        file.read(len(early))  # else the server would take it for the next request
     except OSError:
         early = b""
     finally:
@@ -157,6 +198,11 @@ def find_takeover(environ: Environ) -> Takeover | None:
     """Return what the server offers, knowingly or not; None where it cannot hand its connection over."""
     takeover = environ.get(KEY)
     if isinstance(takeover, Takeover):
+        return takeover
+    takeover = _uwsgi_takeover(environ)
+    if takeover is not None:
+        if isinstance(environ, MutableMapping):
+            environ[KEY] = takeover
         return takeover
     for server in _SERVERS:
         sock = server.find(environ)

@@ -51,8 +51,8 @@ class WsgiResponse:
     def __iter__(self) -> Iterator[bytes]:
         # A plain application returns this without having called start_response. Some servers then fail, or log no
         # status: the one that iterates here is told.
-        caller = sys._getframe(1)
-        if caller.f_globals.get("__name__", "").startswith(_SERVERS):
+        caller = sys._getframe().f_back  # None where C iterates
+        if caller is not None and caller.f_globals.get("__name__", "").startswith(_SERVERS):
             known = caller.f_locals
             response = known.get("resp") or known.get("self")
             start_response = known.get("start_response") or getattr(response, "start_response", None)
