@@ -32,9 +32,10 @@ __all__ = [
     "settle",
 ]
 
-#: What the log of any of these servers has when something was not as it should be.
+#: What the log of any of these servers has when something was not as it should be. (Django's says, as an info, that a
+#: client has gone.)
 ALARM = re.compile(
-    r"warn|error|critical|traceback|exception|assert|fail|broken pipe|reset by peer|timed? ?out|bad file descriptor"
+    r"warn|error|critical|traceback|exception|assert|fail|(?<! - )broken pipe|reset by peer|timed? ?out|bad file descriptor"
     r"|invalid|ignored|\[(alert|emerg|crit|bug)\]",
     re.IGNORECASE,
 )

@@ -185,6 +185,7 @@ ROWS = [
     Row("pywsgi", library("pywsgi")),
     Row("werkzeug", library("werkzeug", "werkzeug"), keep_alive=False),
     Row("wsgiref", library("wsgiref"), tls=False, keep_alive=False),
+    Row("django", library("django", "django"), tls=False),
     Row("uwsgi", uwsgi, tls=False, keep_alive=False),
     Row("nginx", proxy(Nginx, "nginx", _worker)),
     Row("nginx-gthread", proxy(Nginx, "nginx", _gthread)),

@@ -43,7 +43,7 @@ def serve_werkzeug(port: int, tls: dict[str, str]) -> None:
 
 
 class ThreadingWsgiServer(socketserver.ThreadingMixIn, wsgiref.simple_server.WSGIServer):
-    """A thread for each request, as in Django's ``runserver``."""
+    """A thread for each request."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -56,7 +56,24 @@ def serve_wsgiref(port: int, tls: dict[str, str]) -> None:
     server.serve_forever()
 
 
+def serve_django(port: int, tls: dict[str, str]) -> None:
+    """Django's development server, as ``manage.py runserver`` starts it."""
+    from django.core.servers.basehttp import WSGIServer, run
+
+    import examples.frameworks.django_app  # noqa: F401  # the settings, of which a process has one
+
+    assert not tls
+
+    class Announcing(WSGIServer):
+        def server_activate(self) -> None:
+            super().server_activate()
+            print(LISTENING, flush=True)
+
+    run("127.0.0.1", port, app, threading=True, server_cls=Announcing)
+
+
 SERVERS = {
+    "django": serve_django,
     "pywsgi": serve_pywsgi,
     "pywsgi-handler": serve_pywsgi_with_handler,
     "werkzeug": serve_werkzeug,

@@ -1,7 +1,7 @@
 """Taking a connection over from the WSGI server that read its request: one table of servers.
 
-A server of ours offers a :class:`Takeover` in the environ. In others, a row of the table knows where the socket is, and
-what the server has read of it beyond the request's head.
+A server of ours offers a :class:`Takeover` in the environ. For others, a row of the table makes one: it knows where the
+socket is, and what the server has read of it beyond the request's head.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, MutableMapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import gevent.socket
 from gevent import getcurrent
@@ -77,75 +77,39 @@ class Takeover:
 
 
 class _ForeignTakeover(Takeover):
-    """A connection of a server that knows nothing of it."""
+    """A connection of a server that knows nothing of it.
 
-    __slots__ = ()
+    Args:
+        take: takes the connection out of ``sock``, and returns it with the other end of what that has become.
+    """
+
+    __slots__ = ("_take_out",)
+
+    def __init__(self, sock: Any, buffered: Callable[[], bytes], take: Callable[[Any], tuple[Any, Any]]) -> None:
+        # A server whose sockets are not gevent's has threads for handlers.
+        threads = take is take_socket and not isinstance(sock, gevent.socket.socket)
+        super().__init__(sock, buffered, None, io_hub() if threads else None)
+        self._take_out = take
 
     def _take(self, connection: Connection | EventSource) -> Any:
-        mine, end = take_socket(self.sock)
+        mine, end = self._take_out(self.sock)
         Decoy(end, connection._loop, connection._request_ended)
         return mine
 
 
-class _UwsgiTakeover(Takeover):
-    """A connection of uWSGI's gevent loop; ``sock`` is its descriptor."""
-
-    __slots__ = ()
-
-    def _take(self, connection: Connection | EventSource) -> Any:
-        mine, end = take_descriptor(self.sock)
-        Decoy(end, connection._loop, connection._request_ended)
-        return mine
+# --- gunicorn: the environ has the socket ---------------------------------------------------------------------------
 
 
-def _uwsgi_takeover(environ: Environ) -> Takeover | None:
-    if "uwsgi.version" not in environ:
-        return None
-    import uwsgi
-
-    # The plugin notes the request's C structure on its greenlet.
-    request = getattr(getcurrent(), "uwsgi_wsgi_req", None)
-    if request is None or b"https-socket" in uwsgi.opt:
-        raise ConfigurationError(
-            "uWSGI hands its connection over in 'uwsgi --http-socket ADDRESS --gevent N' only; let a proxy do TLS"
-        )
-    return _UwsgiTakeover(uwsgi.connection_fd(), lambda: _uwsgi_buffered(request))
-
-
-def _uwsgi_buffered(request: int) -> bytes:
-    """Return what uWSGI has read beyond the head. Its function goes on with the socket where nothing lies there, which
-    does not wait; so what comes is what comes next, in any case.
-    """
-    import ctypes
-
-    read = ctypes.CDLL(None).uwsgi_proto_base_read_body
-    read.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]
-    read.restype = ctypes.c_ssize_t
-    buffer = ctypes.create_string_buffer(65536)
-    count = read(request, buffer, len(buffer))
-    return buffer.raw[: max(count, 0)]
-
-
-class _Server(NamedTuple):
-    """A row of the table.
-
-    Attributes:
-        find: returns the socket of a request of this server, or None.
-        buffered: returns what the server has read beyond the head.
-    """
-
-    find: Callable[[Environ], Any]
-    buffered: Callable[[Environ, Any], bytes]
-
-
-def _gunicorn_socket(environ: Environ) -> Any:
+def _of_gunicorn(environ: Environ) -> Takeover | None:
     sock = environ.get("gunicorn.socket")
-    if sock is not None and not environ.get("wsgi.multithread"):
+    if sock is None:
+        return None
+    if not environ.get("wsgi.multithread"):
         raise ConfigurationError(
             "gunicorn's sync worker serves one request at a time, and is killed when that takes long; run the "
             "application with 'gunicorn -k wsdriver.worker', '-k gevent', or '-k gthread --threads N'"
         )
-    return sock
+    return _ForeignTakeover(sock, lambda: gunicorn_buffered(environ["wsgi.input"].reader.unreader), take_socket)
 
 
 def gunicorn_buffered(unreader: Any) -> bytes:
@@ -159,18 +123,18 @@ def gunicorn_buffered(unreader: Any) -> bytes:
     return taken
 
 
-def _file_of(environ: Environ) -> Any:
-    """Return the buffered file that a server reads its socket through, or None."""
+# --- gevent.pywsgi, werkzeug, wsgiref, Django's runserver: they read the socket through a file ----------------------
+
+
+def _of_file(environ: Environ) -> Takeover | None:
     stream = environ.get("wsgi.input")
     stream = getattr(stream, "rfile", stream)  # gevent.pywsgi's Input
     # Django's LimitedStream, around what wsgiref gives it
     stream = getattr(getattr(stream, "_read", None), "__self__", stream)
-    return stream if isinstance(stream, io.BufferedReader) and hasattr(stream.raw, "_sock") else None
-
-
-def _file_socket(environ: Environ) -> Any:
-    file = _file_of(environ)
-    return None if file is None else file.raw._sock
+    if not isinstance(stream, io.BufferedReader) or not hasattr(stream.raw, "_sock"):
+        return None
+    sock = stream.raw._sock
+    return _ForeignTakeover(sock, partial(file_buffered, stream, sock), take_socket)
 
 
 def file_buffered(file: Any, sock: Any) -> bytes:
@@ -187,30 +151,56 @@ def file_buffered(file: Any, sock: Any) -> bytes:
     return early
 
 
-#: gunicorn says which socket it is; pywsgi, werkzeug and wsgiref read it through a file.
-_SERVERS = (
-    _Server(_gunicorn_socket, lambda environ, sock: gunicorn_buffered(environ["wsgi.input"].reader.unreader)),
-    _Server(_file_socket, lambda environ, sock: file_buffered(_file_of(environ), sock)),
-)
+# --- uWSGI: there is only a descriptor ------------------------------------------------------------------------------
+
+
+def _of_uwsgi(environ: Environ) -> Takeover | None:
+    if "uwsgi.version" not in environ:
+        return None
+    import uwsgi
+
+    # The gevent plugin notes the request's C structure on its greenlet.
+    request = getattr(getcurrent(), "uwsgi_wsgi_req", None)
+    if request is None or b"https-socket" in uwsgi.opt:
+        raise ConfigurationError(
+            "uWSGI hands its connection over in 'uwsgi --http-socket ADDRESS --gevent N' only; let a proxy do TLS"
+        )
+    return _ForeignTakeover(uwsgi.connection_fd(), partial(_uwsgi_buffered, request), take_descriptor)
+
+
+def _uwsgi_buffered(request: int) -> bytes:
+    """Return what uWSGI has read beyond the head. Its function goes on with the socket where nothing lies there, which
+    does not wait; so what comes is what comes next, in any case.
+    """
+    import ctypes
+
+    read = ctypes.CDLL(None).uwsgi_proto_base_read_body
+    read.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]
+    read.restype = ctypes.c_ssize_t
+    buffer = ctypes.create_string_buffer(65536)
+    count = read(request, buffer, len(buffer))
+    return buffer.raw[: max(count, 0)]
+
+
+# --- the table ------------------------------------------------------------------------------------------------------
+
+_SERVERS = (_of_uwsgi, _of_gunicorn, _of_file)
 
 
 def find_takeover(environ: Environ) -> Takeover | None:
-    """Return what the server offers, knowingly or not; None where it cannot hand its connection over."""
+    """Return what the server offers, knowingly or not; None where it cannot hand its connection over.
+
+    Raises:
+        ConfigurationError: it could, started otherwise.
+    """
     takeover = environ.get(KEY)
     if isinstance(takeover, Takeover):
         return takeover
-    takeover = _uwsgi_takeover(environ)
-    if takeover is not None:
-        if isinstance(environ, MutableMapping):
-            environ[KEY] = takeover
-        return takeover
-    for server in _SERVERS:
-        sock = server.find(environ)
-        if sock is not None:
-            hub = None if isinstance(sock, gevent.socket.socket) else io_hub()
-            takeover = _ForeignTakeover(sock, partial(server.buffered, environ, sock), None, hub)
+    for of_server in _SERVERS:
+        takeover = of_server(environ)
+        if takeover is not None:
             if isinstance(environ, MutableMapping):
-                environ[KEY] = takeover
+                environ[KEY] = takeover  # so that it is claimed once
             return takeover
     return None
 
@@ -227,6 +217,7 @@ def takeover_of(environ: Environ) -> Takeover:
         raise ConfigurationError(
             f"this WSGI server ({software}) does not hand over its connection; run the application under 'gunicorn "
             "-k wsdriver.worker' or gevent.pywsgi.WSGIServer(..., handler_class=wsdriver.WebSocketHandler); gunicorn's "
-            "gevent and gthread workers, gevent.pywsgi, werkzeug's development server and wsgiref's work too"
+            "gevent and gthread workers, gevent.pywsgi, werkzeug's and Django's development servers, wsgiref's, and "
+            "uWSGI with --gevent work too"
         )
     return takeover
