@@ -59,6 +59,7 @@ PUBLIC = [
     "connect",
     "is_eventsource",
     "is_websocket",
+    "reconnect",
     "worker",
 ]
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from wsdriver.green.client import connect
     from wsdriver.green.gunicorn import WebSocketWorker as worker
     from wsdriver.green.pywsgi import WebSocketHandler
+    from wsdriver.green.reconnecting import reconnect
     from wsdriver.green.server import WebSocketServer
     from wsdriver.green.websocket import WebSocket
 
@@ -58,6 +59,7 @@ __all__ = [
     "connect",
     "is_eventsource",
     "is_websocket",
+    "reconnect",
     "worker",
 ]
 
@@ -68,6 +70,7 @@ _GREEN = {
     "WebSocketHandler": ("wsdriver.green.pywsgi", "WebSocketHandler"),
     "WebSocketServer": ("wsdriver.green.server", "WebSocketServer"),
     "connect": ("wsdriver.green.client", "connect"),
+    "reconnect": ("wsdriver.green.reconnecting", "reconnect"),
     "worker": ("wsdriver.green.gunicorn", "WebSocketWorker"),
 }
 
