@@ -191,10 +191,17 @@ class BodyReader:
         # An informational answer, 101 among them, has no body.
         self.complete = isinstance(self._connection.next_event(), h11.InformationalResponse)
 
-    def feed(self, data: bytes) -> None:
-        """Take bytes from behind the head; none at the end of the stream."""
-        if self.complete:
-            return
+    def feed(self, data: bytes | bytearray | memoryview) -> None:
+        """Take bytes from behind the head."""
+        if data and not self.complete:
+            self._read(bytes(data))
+
+    def eof(self) -> None:
+        """Take note that no more will come."""
+        if not self.complete:
+            self._read(b"")
+
+    def _read(self, data: bytes) -> None:
         try:
             self._connection.receive_data(data)
             while isinstance(event := self._connection.next_event(), h11.Data):

@@ -52,7 +52,11 @@ def read_body(sock: Any, body: BodyReader, deadline: Deadline) -> bytes:
     with gevent.Timeout(patience, False):
         try:
             while not body.complete:
-                body.feed(read_some(sock))
+                data = read_some(sock)
+                if data:
+                    body.feed(data)
+                else:
+                    body.eof()
         except OSError:
             pass  # what has come will do
     return body.data

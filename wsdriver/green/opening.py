@@ -101,7 +101,7 @@ class Opening:
 
     def read_body(self) -> None:
         """Give the refusal the first bytes of its body."""
-        if self.refusal is not None and self._head:
+        if self.refusal is not None and self.refusal.status:
             body = BodyReader(self._head, MAX_BODY)
             body.feed(self.answer[len(self._head) :])
             self.refusal.body = read_body(self.sock, body, self._deadline)
