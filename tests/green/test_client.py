@@ -270,7 +270,11 @@ class TestBody:
             [b"HTTP/1.1 401 No\r\nContent-Length: 12\r\n\r\nwho are you?"],
             [b"HTTP/1.1 401 No\r\nContent-Length: 12\r\n\r\n", b"who ", b"are ", b"you?"],
             [b"HTTP/1.1 401 No\r\nContent-Length: 12\r\n\r\nwho ", b"are you?HTTP/1.1 200 OK\r\n"],
-            [b"HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwho ", b"\r\n8;x\r\nare ", b"you?\r\n0\r\n\r\n"],
+            [
+                b"HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwho ",
+                b"\r\n8;x\r\nare ",
+                b"you?\r\n0\r\n\r\n",
+            ],
         ],
     )
     def test_comes_in_any_segments(self, segments: list[bytes]) -> None:

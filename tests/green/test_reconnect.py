@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from typing import Any
 
@@ -72,10 +73,17 @@ class TestLoop:
 
     def test_what_the_body_raises_ends_it_and_closes(self) -> None:
         with serving() as server:
-            with pytest.raises(ZeroDivisionError):
-                for ws in wsdriver.reconnect(server.url):  # noqa: B007
+            seen = []
+
+            def body() -> None:
+                for ws in wsdriver.reconnect(server.url):
+                    seen.append(ws)
                     raise ZeroDivisionError
-            assert ws.state == "closed"
+
+            with pytest.raises(ZeroDivisionError):
+                body()
+            gc.collect()  # the traceback held the loop
+            assert [ws.state for ws in seen] == ["closed"]
             gevent.sleep(0.05)
             assert len(server.connections) == 0
 
@@ -146,9 +154,7 @@ class TestGivingUp:
                 ws._driver.refuse(wsdriver.HandshakeError("busy", 503))
 
         with serving(handler) as server:
-            opened = 0
-            for _ in wsdriver.reconnect(server.url, max_attempts=2, **QUICK):
-                opened += 1
+            for opened, _ in enumerate(wsdriver.reconnect(server.url, max_attempts=2, **QUICK), 1):
                 if opened == 4:
                     break
         assert count == 8
@@ -221,10 +227,9 @@ class TestBackoff:
                 ws._driver.refuse(wsdriver.HandshakeError("busy", 503))
 
         with serving(handler) as server:
-            opened = 0
-            for _ in wsdriver.reconnect(server.url, initial_delay=0.001, stable_after=stable_after):
+            sockets = wsdriver.reconnect(server.url, initial_delay=0.001, stable_after=stable_after)
+            for opened, _ in enumerate(sockets, 1):
                 gevent.sleep(stay)
-                opened += 1
                 if opened == 4:
                     break
         return counted
