@@ -6,6 +6,7 @@ import os
 import socket as stdlib_socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -35,6 +36,45 @@ def failure(url: str, **options: Any) -> Any:
     with pytest.raises((OSError, wsdriver.WebSocketError)) as caught:
         wsdriver.connect(url, **options)
     return caught.value
+
+
+@contextmanager
+def full_backlog(host: str, port: int) -> Iterator[int]:
+    """Listen, and let nobody in any more; yields the port."""
+    with socket.socket() as listener:
+        listener.bind((host, port))
+        listener.listen(0)
+        address = listener.getsockname()
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(address)
+        gevent.sleep(0.05)
+        try:
+            yield address[1]
+        finally:
+            for filler in fillers:
+                filler.close()
+
+
+class Resolver:
+    """In the place of gevent's: a name with the addresses that a test wants."""
+
+    def __init__(self) -> None:
+        self.addresses: list[str] = []
+        self.seconds = 0.0
+
+    def getaddrinfo(self, host: str, port: int, *_: Any) -> list[Any]:
+        gevent.sleep(self.seconds)
+        addresses = [host] if host.startswith("127.") else self.addresses
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
+    resolver = Resolver()
+    monkeypatch.setattr(gevent.get_hub(), "resolver", resolver)
+    return resolver
 
 
 class TestMistakes:
@@ -217,18 +257,8 @@ class TestTimeouts:
             assert failure(server.url, open_timeout=0.3).stage == "handshake"
 
     def test_connection_that_nobody_accepts(self) -> None:
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            listener.listen(0)
-            address = listener.getsockname()
-            fillers = [socket.socket() for _ in range(4)]
-            for filler in fillers:
-                filler.setblocking(False)
-                filler.connect_ex(address)
-            gevent.sleep(0.05)
-            error = failure(f"ws://127.0.0.1:{address[1]}/", open_timeout=0.3)
-            for filler in fillers:
-                filler.close()
+        with full_backlog("127.0.0.1", 0) as port:
+            error = failure(f"ws://127.0.0.1:{port}/", open_timeout=0.3)
         assert type(error) is TimeoutError
         assert error.stage == "connect"
         assert "within 0.3 seconds" in str(error)
@@ -460,6 +490,31 @@ class TestWays:
         with serving() as server, wsdriver.connect(server.url.replace("127.0.0.1", "localhost")) as ws:
             assert ws.remote_address[0] == "127.0.0.1"
 
+    def test_address_that_refuses_is_not_the_last(self, resolver: Resolver) -> None:
+        resolver.addresses = ["127.0.0.2", "127.0.0.3", "127.0.0.1"]
+        with serving() as server, wsdriver.connect(f"ws://many.example:{server.server_port}/") as ws:
+            assert ws.remote_address == ("127.0.0.1", server.server_port)
+        error = failure(f"ws://many.example:{free_port()}/")
+        assert isinstance(error, ConnectionRefusedError)
+        assert "(127.0.0.2, 127.0.0.3, 127.0.0.1): Connection refused" in str(error)
+
+    def test_address_that_swallows_everything_leaves_time_for_the_next(self, resolver: Resolver) -> None:
+        with serving() as server, full_backlog("127.0.0.2", server.server_port):
+            resolver.addresses = ["127.0.0.2", "127.0.0.1"]
+            with wsdriver.connect(f"ws://many.example:{server.server_port}/", open_timeout=2) as ws:
+                assert ws.remote_address == ("127.0.0.1", server.server_port)
+
+    def test_name_without_any_address(self, resolver: Resolver) -> None:
+        error = failure("ws://many.example/")
+        assert (type(error), error.stage) == (OSError, "connect")
+        assert str(error) == "cannot connect to many.example:80 (): the name has no address"
+
+    def test_resolver_that_takes_its_time(self, resolver: Resolver) -> None:
+        resolver.seconds = 60
+        error = failure("ws://many.example/", open_timeout=0.2)
+        assert (type(error), error.stage) == (TimeoutError, "resolve")
+        assert str(error) == "cannot resolve 'many.example' within 0.2 seconds"
+
     def test_unix_socket(self, tmp_path: Path) -> None:
         path = tmp_path / "socket"
         listener = socket.socket(socket.AF_UNIX)
@@ -526,7 +581,10 @@ class TestWays:
         one, other = socket.socketpair()
         with one, other, pytest.raises(wsdriver.ConfigurationError, match="proxy and sock exclude each other"):
             wsdriver.connect("ws://host/", sock=one, proxy="http://p:1")
-        with one, other, pytest.raises(wsdriver.ConfigurationError):
+
+    def test_ready_socket_cannot_come_back(self) -> None:
+        one, other = socket.socketpair()
+        with one, other, pytest.raises(wsdriver.ConfigurationError, match="sock is one connection"):
             wsdriver.reconnect("ws://host/", sock=one)
 
     def test_frames_and_close_in_one_piece_with_the_answer(self) -> None:
@@ -593,7 +651,6 @@ class TestThreads:
 
 def serving_on(listener: Any, handler: Any = echo) -> Any:
     """Serve on a socket that listens already."""
-    from contextlib import contextmanager
 
     @contextmanager
     def run() -> Iterator[wsdriver.WebSocketServer]:
