@@ -213,10 +213,21 @@ class TestStages:
         assert (error.status, error.stage) == (status, stage)
         assert message in str(error)
 
-    def test_connection_that_is_reset(self) -> None:
-        def reset(head: str) -> list[bytes]:
-            return [b"HTTP/1.1 101 Yes\r\n"]
+    def test_answer_behind_informational_ones(self) -> None:
+        hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
 
+        def both(head: str) -> list[bytes]:
+            return [hints[:10], hints[10:] + hints + agreed(head)[:5], agreed(head)[5:] + frame(1, b"x", mask=None)]
+
+        with answering(both, [hints, hints + b"HTTP/1.1 401 No\r\n\r\n", b"who?"], [hints] * 11) as server:
+            ws = wsdriver.connect(server.url)
+            assert (ws.receive(5), ws.status) == ("x", 101)
+            ws.terminate()
+            error = failure(server.url)
+            assert (error.status, error.body) == (401, b"who?")
+            assert "more than 10 informational answers" in str(failure(server.url))
+
+    def test_connection_that_is_reset(self) -> None:
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
         listener.listen()
