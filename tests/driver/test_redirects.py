@@ -49,10 +49,8 @@ def test_location_leads_to(location: str, url: str) -> None:
         ("wss://host/", "ws://host/", "from wss:// to ws://"),
         ("wss://host/", "http://host/", "from wss:// to ws://"),
         ("ws://host/", "ftp://host/", "neither ws:// nor wss://"),
-        ("ws://host/", "ws:///", "no valid host"),
         ("ws://host/", "ws://h ost/", "spaces"),
         ("ws://host/", "ws://[::1/", "no valid"),
-        ("ws://host/", "ws://h\xc3/", "no valid host"),
     ],
 )
 def test_location_that_is_refused(url: str, location: str, message: str) -> None:

@@ -97,6 +97,8 @@ def _through_socks(target: Target, server: SocksServer, deadline: Deadline) -> A
                 proxy.connect(host, target.port)
             except (python_socks.ProxyError, python_socks.ProxyTimeoutError) as error:
                 raise ProxyError(f"the proxy {where} refused: {error}", 0) from error
+            except ValueError as error:
+                raise ProxyError(f"the proxy {where} cannot be asked for {host!r}: {error}", 0) from error
             sock.settimeout(0)
     return sock
 
