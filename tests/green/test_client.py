@@ -14,10 +14,11 @@ from typing import Any
 import gevent
 import pytest
 from gevent import socket
+from gevent.event import AsyncResult
 
 import wsdriver
-from tests.support.net import frame, free_port
-from tests.support.recording import answering
+from tests.support.net import frame, free_port, read_head
+from tests.support.recording import answering, listening
 from tests.support.serving import echo, serving
 from wsdriver.driver.server import accept_key
 
@@ -284,15 +285,15 @@ class TestTimeouts:
             error = failure(server.url, open_timeout=0.5, max_redirects=1000)
         assert type(error) is TimeoutError
         assert monotonic() - started < 5
-        assert 2 <= len(server.heads) <= 6
+        assert 1 <= len(server.heads) <= 6
 
     def test_process_that_was_busy_before_is_not_late(self) -> None:
         """The loop's clock stands still while nobody runs it."""
         import time
 
         with serving() as server:
-            time.sleep(0.6)
-            wsdriver.connect(server.url, open_timeout=0.4).close()
+            time.sleep(1.6)
+            wsdriver.connect(server.url, open_timeout=1.5).close()
 
     def test_timeout_of_the_caller_comes_through(self) -> None:
         with answering(b"", stays=True) as server, pytest.raises(gevent.Timeout) as caught, gevent.Timeout(0.1) as own:
@@ -608,6 +609,19 @@ class TestWays:
             assert list(ws) == ["early"]
             assert (ws.close_code, ws.was_clean) == (4000, True)
             ws.close()
+
+    def test_ping_in_one_piece_with_the_answer_is_answered_at_once(self) -> None:
+        answers: AsyncResult = AsyncResult()
+
+        def handle(sock: Any, address: Any) -> None:
+            head = read_head(sock.recv).decode()
+            sock.sendall(agreed(head) + frame(9, b"", mask=None))
+            answers.set(sock.recv(100))
+
+        with listening(handle) as port:
+            ws = wsdriver.connect(f"ws://127.0.0.1:{port}/", ping=None)
+            assert answers.get(timeout=10)[:2] == b"\x8a\x80", "a pong, masked, without a payload"
+            ws.terminate()
 
     def test_headers_extensions_and_limits_arrive(self) -> None:
         def handler(ws: wsdriver.WebSocket) -> None:
