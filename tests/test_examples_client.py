@@ -103,7 +103,7 @@ class TestLocust:
                 ws.send(message)
 
         with serving(handler) as server:
-            status, figures = self.load(server.url, lambda: len(received) >= 6)
+            status, figures = self.load(server.url, lambda: len(received) >= 6 and len(server.connections) == 2)
         assert status == 0
         assert set(figures) == {"ws connect", "ws echo", "ws close"}
         assert figures["ws connect"]["num_requests"] == figures["ws close"]["num_requests"] == 2
