@@ -60,7 +60,7 @@ class TestClient:
             done = run("examples/client.py", server.url, "a", "--proxy", url, "--header", "X-A: b", *trust)
             assert done == (0, "a\n", "")
             done = run(
-                "examples/client.py", server.url, "b", "--proxy", "environment", *trust, all_proxy=url, no_proxy=""
+                "examples/client.py", server.url, "b", "--proxy", "environment", *trust, wss_proxy=url, no_proxy=""
             )
             assert done == (0, "b\n", "")
             assert len(proxy.targets) == 2
