@@ -12,8 +12,11 @@ from wsdriver.driver.server import accept_key
 from wsdriver.exceptions import ConfigurationError, ExtensionError, HandshakeError
 from wsdriver.extensions.framework import Extensions
 from wsdriver.http import (
+    MAX_INTERIM,
+    BodyReader,
     HeadReader,
     Response,
+    is_interim,
     parse_authority,
     parse_response,
     serialize_head,
@@ -21,7 +24,7 @@ from wsdriver.http import (
     without_password,
 )
 
-__all__ = ["ClientHandshake", "Target", "parse_url"]
+__all__ = ["MAX_BODY", "ClientHandshake", "Target", "parse_url"]
 
 _PORTS = {"ws": 80, "wss": 443}
 
@@ -56,6 +59,8 @@ def parse_url(url: str) -> Target:
     Raises:
         ConfigurationError: it is no ``ws:`` or ``wss:`` URL.
     """
+    if not isinstance(url, str):
+        raise ConfigurationError(f"a URL is a str such as 'wss://host/path', not {url!r}")
     shown = repr(without_password(url))
     if any(char <= " " or char == "\x7f" for char in url):
         raise ConfigurationError(f"a URL cannot have spaces or control characters: {shown}")
@@ -104,7 +109,7 @@ class ClientHandshake:
         extensions: those to offer.
     """
 
-    __slots__ = ("_protocols", "_reader", "extensions", "key", "protocol", "response", "target")
+    __slots__ = ("_interim", "_protocols", "_reader", "extensions", "key", "protocol", "response", "target")
 
     def __init__(self, url: str, protocols: Sequence[str], extensions: Extensions) -> None:
         self.target = parse_url(url)
@@ -114,6 +119,7 @@ class ClientHandshake:
         self._protocols = protocols
         self.extensions = extensions
         self._reader = HeadReader()
+        self._interim = 0
 
     def request(self, headers: Sequence[tuple[str, str]]) -> bytes:
         """Return the request's bytes; ``headers`` may replace Host, Origin and Authorization."""
@@ -142,21 +148,35 @@ class ClientHandshake:
             HandshakeError: the answer is wrong; the message names the header.
         """
         try:
-            done = self._reader.feed(data)
-            if done is None:
-                return None
-            head, rest = done
-            self.response = response = parse_response(head)
+            done = self._read(data)
         except HandshakeError as error:
             error.status = 0  # no answer that could be read
             raise
+        if done is None:
+            return None
+        head, rest, response = done
+        self.response = response
         try:
             self._judge(response)
         except HandshakeError as error:
             error.headers = response.headers
-            error.body = rest[:MAX_BODY]
+            body = BodyReader(head, MAX_BODY)
+            body.feed(rest)
+            error.body = body.data
             raise
         return rest
+
+    def _read(self, data: bytes) -> tuple[bytes, bytes, Response] | None:
+        """Read up to the final answer; return its head, what is behind it, and the head parsed."""
+        while (done := self._reader.feed(data)) is not None:
+            head, data = done
+            response = parse_response(head)
+            if not is_interim(response.status):
+                return head, data, response
+            self._interim += 1
+            if self._interim > MAX_INTERIM:
+                raise HandshakeError(f"more than {MAX_INTERIM} informational answers")
+        return None
 
     def _judge(self, response: Response) -> None:
         """Apply the checks of RFC 6455 §4.1, in its order."""

@@ -13,10 +13,14 @@ from wsdriver.driver.roles import Socket
 from wsdriver.events import CloseEvent, ConnectEvent, Emitter
 from wsdriver.exceptions import ConfigurationError, HandshakeError, ProxyError
 from wsdriver.http import (
+    MAX_INTERIM,
+    BodyReader,
     Headers,
     HeadReader,
     Response,
+    authority_of,
     check_header,
+    is_interim,
     parse_authority,
     parse_response,
     serialize_head,
@@ -26,9 +30,6 @@ from wsdriver.http import (
 __all__ = ["MAX_INTERIM", "Origin", "Proxy", "parse_origin"]
 
 _PORTS = {"http": 80, "https": 443}
-
-#: Informational answers (1xx) before the final one.
-MAX_INTERIM = 10
 
 #: A successful answer to CONNECT. Its Content-Length and Transfer-Encoding are to be ignored (RFC 9110 §9.3.6): h11
 #: would refuse the answer where they are wrong.
@@ -131,6 +132,7 @@ class Proxy(Emitter):
     Attributes:
         origin: what the proxy's URL says.
         response: the head of its answer, once it is there.
+        body: where that is a refusal, takes what comes behind its head.
         error: why there is no tunnel, or None.
         state: ``'connecting'``, then ``'open'`` or ``'closed'``.
     """
@@ -143,6 +145,7 @@ class Proxy(Emitter):
         "_reader",
         "_rest",
         "_started",
+        "body",
         "error",
         "origin",
         "response",
@@ -156,10 +159,11 @@ class Proxy(Emitter):
         target = driver.target
         self.origin = parse_origin(origin)
         self.response: Response | None = None
+        self.body: BodyReader | None = None
         self.error: ProxyError | None = None
         self.state = "connecting"
         self._driver = driver
-        self._authority = _authority(target.host, target.port)
+        self._authority = authority_of(target.host, target.port)
         self._extra: list[tuple[str, str]] = []
         self._reader = HeadReader()
         self._interim = 0
@@ -282,8 +286,7 @@ class Proxy(Emitter):
             head, data = done
             response = parse_response(_FRAMING.sub(b"", head) if _SUCCESS.match(head) else head)
             status = response.status
-            # 101 would switch this connection to a protocol that nobody asked for: that is no tunnel either.
-            if 100 <= status < 200 and status != 101:
+            if is_interim(status):
                 self._interim += 1
                 if self._interim > MAX_INTERIM:
                     raise HandshakeError(f"more than {MAX_INTERIM} informational answers")
@@ -292,12 +295,15 @@ class Proxy(Emitter):
             self.response = response
             if 200 <= status < 300:
                 return data
+            # 101 would switch this connection to a protocol that nobody asked for: that is no tunnel either.
             answer = f"{status} {response.reason[:80]}".rstrip()
+            self.body = BodyReader(head, MAX_BODY)
+            self.body.feed(data)
             raise ProxyError(
                 f"{self._name()} answered {answer}: no tunnel to {self._authority}",
                 status,
                 response.headers,
-                data[:MAX_BODY],
+                self.body.data,
             )
         return None
 
@@ -320,9 +326,4 @@ class Proxy(Emitter):
             self._driver.parse(data)
 
     def _name(self) -> str:
-        return f"the proxy {_authority(self.origin.host, self.origin.port)}"
-
-
-def _authority(host: str, port: int) -> str:
-    """Return ``host:port``, with brackets around an IPv6 address (RFC 3986 §3.2.2)."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return f"the proxy {authority_of(self.origin.host, self.origin.port)}"

@@ -17,13 +17,56 @@ from typing import Any
 import gevent.socket
 from gevent.monkey import get_original
 
-from wsdriver.green.tls import TlsStream
-
 __all__ = ["Decoy", "take_descriptor", "take_socket"]
 
 #: The one of the standard library, patched or not.
 _Socket: Any = get_original("socket", "socket")
 _socketpair: Any = get_original("socket", "socketpair")
+
+
+class TlsStream:
+    """TLS in the middle of a connection, over a socket that is another one than it began with.
+
+    It has of a socket what a connection uses.
+
+    Args:
+        sock: the connection's; it does no TLS.
+        tls: the state of TLS, of an ``SSLSocket``.
+        asked: the socket object that the state asks for its timeout, and that has to live as long as it.
+    """
+
+    __slots__ = ("_asked", "_sock", "_tls", "close", "fileno", "getpeername", "setsockopt", "shutdown")
+
+    def __init__(self, sock: Any, tls: Any, asked: Any) -> None:
+        self._sock = sock
+        self._tls = tls
+        self._asked = asked
+        self.close = sock.close
+        self.fileno = sock.fileno
+        self.getpeername = sock.getpeername
+        self.setsockopt = sock.setsockopt
+        self.shutdown = sock.shutdown
+
+    def settimeout(self, timeout: float | None) -> None:
+        """Set the connection's; only 0 works."""
+        self._sock.settimeout(timeout)
+
+    def recv_into(self, buffer: Any) -> int:
+        """Read; 0 at the end of the stream."""
+        try:
+            count: int = self._tls.read(len(buffer), buffer)
+        except ssl.SSLEOFError:
+            return 0
+        return count
+
+    def send(self, data: Any) -> int:
+        """Write."""
+        count: int = self._tls.write(data)
+        return count
+
+    def unwrap(self) -> None:
+        """Say that no more comes."""
+        self._tls.shutdown()
 
 
 class _DecoyTlsSocket(ssl.SSLSocket):
@@ -43,7 +86,7 @@ def take_socket(sock: Any) -> tuple[Any, Any]:
         sock: of gevent or the standard library, with TLS or without.
 
     Returns:
-        ``(mine, end)``: a socket, or :class:`~wsdriver.green.tls.TlsStream`, that has the connection now; and the other
+        ``(mine, end)``: a socket, or :class:`TlsStream`, that has the connection now; and the other
         end of what ``sock`` has become.
     """
     kind = gevent.socket.socket if isinstance(sock, gevent.socket.socket) else _Socket
