@@ -33,11 +33,11 @@ from wsdriver.extensions import PermessageDeflate
 from wsdriver.version import __version__
 
 if TYPE_CHECKING:
-    from wsdriver.green.client import connect
+    from wsdriver.green.client.connecting import connect
+    from wsdriver.green.client.reconnecting import reconnect
     from wsdriver.green.eventsource import EventSource
     from wsdriver.green.gunicorn import WebSocketWorker as worker
     from wsdriver.green.pywsgi import WebSocketHandler
-    from wsdriver.green.reconnecting import reconnect
     from wsdriver.green.server import WebSocketServer
     from wsdriver.green.websocket import WebSocket
 
@@ -72,8 +72,8 @@ _GREEN = {
     "WebSocket": ("wsdriver.green.websocket", "WebSocket"),
     "WebSocketHandler": ("wsdriver.green.pywsgi", "WebSocketHandler"),
     "WebSocketServer": ("wsdriver.green.server", "WebSocketServer"),
-    "connect": ("wsdriver.green.client", "connect"),
-    "reconnect": ("wsdriver.green.reconnecting", "reconnect"),
+    "connect": ("wsdriver.green.client.connecting", "connect"),
+    "reconnect": ("wsdriver.green.client.reconnecting", "reconnect"),
     "worker": ("wsdriver.green.gunicorn", "WebSocketWorker"),
 }
 

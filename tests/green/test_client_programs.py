@@ -20,7 +20,7 @@ BEGINNINGS = {
     "patched before": "from gevent import monkey; monkey.patch_all()",
     "patched behind": """
 import wsdriver
-import wsdriver.green.client, wsdriver.green.reconnecting
+import wsdriver.green.client.connecting, wsdriver.green.client.reconnecting
 wsdriver.connect, wsdriver.reconnect, wsdriver.WebSocketServer
 from gevent import monkey; monkey.patch_all()
 """,

@@ -21,7 +21,7 @@ from tests.support.net import free_port
 from tests.support.recording import answering, listening
 from tests.support.serving import serving
 from tests.support.tls import Authority, Certificates
-from wsdriver.green.client import open_websocket
+from wsdriver.green.client.connecting import open_websocket
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ BEGINNINGS = {
     "patched behind": "import wsdriver; from gevent import monkey; monkey.patch_all()",
     "patched behind all of it": """
 import wsdriver
-import wsdriver.green.client, wsdriver.green.connection, wsdriver.green.gunicorn, wsdriver.green.pywsgi
+import wsdriver.green.client.connecting, wsdriver.green.connection, wsdriver.green.gunicorn, wsdriver.green.pywsgi
 import wsdriver.green.server, wsdriver.green.websocket
 wsdriver.connect, wsdriver.WebSocketServer, wsdriver.WebSocket
 from gevent import monkey; monkey.patch_all()

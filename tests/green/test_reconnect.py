@@ -13,7 +13,7 @@ import wsdriver
 from tests.support.net import free_port
 from tests.support.recording import answering
 from tests.support.serving import serving
-from wsdriver.green.reconnecting import Backoff
+from wsdriver.green.client.reconnecting import Backoff
 
 QUICK: dict[str, Any] = {"initial_delay": 0.001, "max_delay": 0.004}
 

@@ -13,7 +13,7 @@ from gevent.event import AsyncResult
 import wsdriver
 from tests.interop.peer import PATIENCE, Bench, Certificates
 from tests.interop.peers.payload import binary, digest, text
-from wsdriver.green.client import ClientWebSocket
+from wsdriver.green.client.connecting import ClientWebSocket
 
 #: Around where the length of a frame takes two bytes more, and six more; and where no buffer holds it in one piece.
 SIZES = [0, 1, 2, 124, 125, 126, 127, 128, 65534, 65535, 65536, 65537, 1024 * 1024 + 1, 5_000_000]

@@ -35,8 +35,8 @@ __all__ = [
 #: What the log of any of these servers has when something was not as it should be. (Django's says, as an info, that a
 #: client has gone.)
 ALARM = re.compile(
-    r"warn|error|critical|traceback|exception|assert|fail|(?<! - )broken pipe|reset by peer|timed? ?out|bad file descriptor"
-    r"|invalid|ignored|\[(alert|emerg|crit|bug)\]",
+    r"warn|error|critical|traceback|exception|assert|fail|(?<! - )broken pipe|reset by peer|timed? ?out"
+    r"|bad file descriptor|invalid|ignored|\[(alert|emerg|crit|bug)\]",
     re.IGNORECASE,
 )
 

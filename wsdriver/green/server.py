@@ -17,7 +17,7 @@ from wsdriver.environ import Environ
 from wsdriver.exceptions import ConfigurationError, HandshakeError
 from wsdriver.green.options import ConnectionOptions
 from wsdriver.green.registry import Registry
-from wsdriver.green.tls import do_handshake
+from wsdriver.green.waiting import do_handshake
 from wsdriver.green.websocket import WebSocket
 from wsdriver.green.wsgi import end_session
 from wsdriver.options import make_options

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from gevent.socket import wait_read, wait_write
 
-__all__ = ["read_some", "wait_for", "write_all"]
+__all__ = ["do_handshake", "read_some", "wait_for", "write_all"]
 
 T = TypeVar("T")
 
@@ -44,3 +44,13 @@ def wait_for(sock: Any, wait: Callable[[int], object], call: Callable[..., T], *
             wait_read(sock.fileno())
         except SSLWantWriteError:
             wait_write(sock.fileno())
+
+
+def do_handshake(sock: Any) -> None:
+    """Do the TLS handshake on a socket that was wrapped without; waits in the hub, with any SSLContext.
+
+    Raises:
+        ssl.SSLError, OSError: it failed.
+    """
+    sock.settimeout(0)
+    wait_for(sock, wait_read, sock.do_handshake)

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from wsdriver.driver.client import Target
 from wsdriver.driver.proxy import parse_origin
 from wsdriver.exceptions import ConfigurationError, HandshakeError
-from wsdriver.green.tls import ClientTls, check_tls
+from wsdriver.green.client.tls import ClientTls, check_tls
 from wsdriver.http import authority_of, check_header, parse_authority, without_password
 from wsdriver.options import make_options
 

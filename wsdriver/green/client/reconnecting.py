@@ -12,9 +12,9 @@ from typing import Any
 import gevent
 
 from wsdriver.exceptions import ConfigurationError, HandshakeError
-from wsdriver.green.client import ClientWebSocket, open_websocket
-from wsdriver.green.client_options import ClientOptions
-from wsdriver.green.opening import check_url
+from wsdriver.green.client.connecting import ClientWebSocket, open_websocket
+from wsdriver.green.client.opening import check_url
+from wsdriver.green.client.options import ClientOptions
 from wsdriver.http import without_password
 from wsdriver.options import check_int, check_seconds, make_options
 

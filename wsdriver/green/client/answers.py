@@ -7,7 +7,7 @@ from typing import Any
 import gevent
 
 from wsdriver.exceptions import HandshakeError
-from wsdriver.green.stages import Deadline
+from wsdriver.green.client.stages import Deadline
 from wsdriver.green.waiting import read_some
 from wsdriver.http import MAX_INTERIM, BodyReader, HeadReader
 

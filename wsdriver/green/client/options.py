@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from wsdriver.exceptions import ConfigurationError
-from wsdriver.green.dialing import check_sock, check_unix
+from wsdriver.green.client.dialing import check_sock, check_unix
+from wsdriver.green.client.proxies import ProxySettings, check_proxy
+from wsdriver.green.client.tls import check_tls
 from wsdriver.green.options import ConnectionOptions
-from wsdriver.green.proxies import ProxySettings, check_proxy
-from wsdriver.green.tls import check_tls
 from wsdriver.options import check_int
 
 __all__ = ["ClientOptions"]

@@ -7,13 +7,13 @@ from typing import Any
 from wsdriver.driver.client import MAX_BODY, parse_url
 from wsdriver.driver.driver import Driver
 from wsdriver.exceptions import ConfigurationError, HandshakeError
-from wsdriver.green.answers import read_answer, read_body
-from wsdriver.green.client_options import ClientOptions
-from wsdriver.green.dialing import connect_tcp, connect_unix, take_over
-from wsdriver.green.proxies import proxy_for
-from wsdriver.green.stages import Deadline, is_own_timeout, reason_of
-from wsdriver.green.tls import start_tls
-from wsdriver.green.tunnels import open_tunnel
+from wsdriver.green.client.answers import read_answer, read_body
+from wsdriver.green.client.dialing import connect_tcp, connect_unix, take_over
+from wsdriver.green.client.options import ClientOptions
+from wsdriver.green.client.proxies import proxy_for
+from wsdriver.green.client.stages import Deadline, is_own_timeout, reason_of
+from wsdriver.green.client.tls import start_tls
+from wsdriver.green.client.tunnels import open_tunnel
 from wsdriver.green.waiting import write_all
 from wsdriver.http import BodyReader, without_password
 

@@ -9,7 +9,7 @@ from typing import Any
 from gevent import socket
 
 from wsdriver.exceptions import ConfigurationError
-from wsdriver.green.stages import Deadline, closing_on_error
+from wsdriver.green.client.stages import Deadline, closing_on_error
 from wsdriver.http import authority_of
 
 __all__ = ["check_sock", "check_unix", "connect_tcp", "connect_unix", "resolve", "take_over"]

@@ -9,10 +9,10 @@ from typing import Any
 from wsdriver.driver.redirects import is_redirect, redirect_url, same_origin, without_secrets
 from wsdriver.environ import Environ
 from wsdriver.exceptions import HandshakeError
-from wsdriver.green.client_options import ClientOptions
-from wsdriver.green.opening import Opening
+from wsdriver.green.client.opening import Opening
+from wsdriver.green.client.options import ClientOptions
+from wsdriver.green.client.stages import Deadline, closing_on_error
 from wsdriver.green.options import ConnectionOptions
-from wsdriver.green.stages import Deadline, closing_on_error
 from wsdriver.green.websocket import WebSocket
 from wsdriver.http import Headers, without_password
 from wsdriver.options import make_options
@@ -102,7 +102,7 @@ def connect(url: str, protocols: Any = (), **options: Any) -> ClientWebSocket:
     Args:
         url: ``ws:`` or ``wss:``; a user name and password in it become Basic authentication.
         protocols: the subprotocols to offer, in order of preference.
-        **options: see :class:`~wsdriver.green.client_options.ClientOptions` for ``tls``, ``proxy``, ``max_redirects``,
+        **options: see :class:`~wsdriver.green.client.options.ClientOptions` for ``tls``, ``proxy``, ``max_redirects``,
             ``unix`` and ``sock``, and :class:`~wsdriver.green.options.ConnectionOptions` for ``headers``, ``ping``,
             ``open_timeout`` and all others.
 

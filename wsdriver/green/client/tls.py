@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from gevent.socket import wait_read
-
 from wsdriver.exceptions import ConfigurationError
-from wsdriver.green.layered import LayeredTls
-from wsdriver.green.stages import Deadline, closing_on_error
-from wsdriver.green.waiting import wait_for
+from wsdriver.green.client.layered import LayeredTls
+from wsdriver.green.client.stages import Deadline, closing_on_error
+from wsdriver.green.waiting import do_handshake
 from wsdriver.options import make_options
 
-__all__ = ["ClientTls", "check_tls", "do_handshake", "start_tls"]
+__all__ = ["ClientTls", "check_tls", "start_tls"]
 
 
 @dataclass(frozen=True)
@@ -158,13 +156,3 @@ def start_tls(sock: Any, tls: ClientTls, host: str, deadline: Deadline) -> Any:
         with closing_on_error(secure):
             do_handshake(secure)
     return secure
-
-
-def do_handshake(sock: Any) -> None:
-    """Do the TLS handshake on a socket that was wrapped without; waits in the hub, with any SSLContext.
-
-    Raises:
-        ssl.SSLError, OSError: it failed.
-    """
-    sock.settimeout(0)
-    wait_for(sock, wait_read, sock.do_handshake)

@@ -12,11 +12,11 @@ from wsdriver.driver.client import Target
 from wsdriver.driver.driver import Driver
 from wsdriver.driver.proxy import Proxy
 from wsdriver.exceptions import ConfigurationError, ProxyError
-from wsdriver.green.answers import read_body
-from wsdriver.green.dialing import connect_tcp, resolve
-from wsdriver.green.proxies import ProxySettings, SocksServer
-from wsdriver.green.stages import Deadline, closing_on_error, is_own_timeout, reason_of
-from wsdriver.green.tls import start_tls
+from wsdriver.green.client.answers import read_body
+from wsdriver.green.client.dialing import connect_tcp, resolve
+from wsdriver.green.client.proxies import ProxySettings, SocksServer
+from wsdriver.green.client.stages import Deadline, closing_on_error, is_own_timeout, reason_of
+from wsdriver.green.client.tls import start_tls
 from wsdriver.green.waiting import read_some, write_all
 from wsdriver.http import authority_of
 
