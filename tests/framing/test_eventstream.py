@@ -12,7 +12,22 @@ from tests.support.eventstream import Event, Parser, parse
 from wsdriver.framing.eventstream import COMMENT, serialize_event, serialize_retry
 
 #: Any text that UTF-8 can carry, with more of what matters here than chance would give.
-SPECIAL = ["\r", "\n", "\r\n", "\0", ":", " ", "\ufeff", "\u2028", "\x85", "\x0b", "\x1c", "data: x", "id: 1", "retry: 1"]
+SPECIAL = [
+    "\r",
+    "\n",
+    "\r\n",
+    "\0",
+    ":",
+    " ",
+    "\ufeff",
+    "\u2028",
+    "\x85",
+    "\x0b",
+    "\x1c",
+    "data: x",
+    "id: 1",
+    "retry: 1",
+]
 TEXTS = st.lists(
     st.one_of(st.sampled_from(SPECIAL), st.text(st.characters(exclude_categories=["Cs"]), max_size=5)), max_size=12
 ).map("".join)
@@ -105,9 +120,7 @@ class TestHostileValues:
 
 
 class TestRetry:
-    @pytest.mark.parametrize(
-        ("seconds", "told"), [(5, 5000), (0.25, 250), (0.0004, 0), (1e9, 10**12), (1.0005, 1000)]
-    )
+    @pytest.mark.parametrize(("seconds", "told"), [(5, 5000), (0.25, 250), (0.0004, 0), (1e9, 10**12), (1.0005, 1000)])
     def test_is_whole_milliseconds_in_digits(self, seconds: float, told: int) -> None:
         parser = Parser()
         parser.feed(serialize_retry(seconds))
