@@ -6,7 +6,7 @@ Without gunicorn: `python examples/eventsource.py --port 8000`. Or watch the str
 
 One greenlet makes the ticks, and every page gets the same ones. A page that was away (stop the server and start it
 again, or close the lid of the laptop) comes back by itself and says which tick it has seen last: it gets those that it
-has missed. A page that is too slow to follow is let go, and hurts no other.
+has missed. A slow page holds up nobody: `send` waits, in its own greenlet, and the page reads on behind the others.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gevent
+from gevent.event import Event
 from gevent.pywsgi import WSGIServer
-from gevent.queue import Full, Queue
 
 import wsdriver
 
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 INTERVAL = 0.5  # seconds between ticks
-HISTORY = 120  # ticks that one who comes, or comes back, gets at most
-BACKLOG = 100  # ticks that a slow page may lag behind
+HISTORY = 120  # ticks that can be had later
 RETRY = 1  # seconds until a page that has lost its stream comes back
 
 FILES = {
@@ -53,45 +52,37 @@ def data_of(number: int) -> str:
 
 
 class Ticker:
-    """Hands each tick to all who follow, and waits for none of them. It starts with the first.
+    """Counts the ticks; all who follow are woken, and read on at their own pace. It starts with the first of them.
 
     A tick's number, its id, is its time: numbers go on where they were when the server starts again.
     """
 
     def __init__(self) -> None:
         self._last = 0
-        self._followers: set[Queue[int | None]] = set()
+        self._next = Event()
 
     def follow(self, last_id: str) -> Iterator[int]:
-        """Yield the ticks behind the one that was seen last, and then each as it comes."""
+        """Yield the ticks behind the one that was seen last, and then each as it comes.
+
+        One who reads so slowly that it falls behind the history misses what has left it.
+        """
         if not self._last:
             self._last = int(time.time() / INTERVAL)
             gevent.spawn(self._run)
-        first = self._last - HISTORY + 1
-        if last_id.isdecimal() and len(last_id) < 20:
-            first = max(first, int(last_id) + 1)
-        missed = range(first, self._last + 1)
-        queue: Queue[int | None] = Queue(maxsize=BACKLOG)
-        self._followers.add(queue)
-        try:
-            yield from missed
-            while (number := queue.get()) is not None:
-                yield number
-        finally:
-            self._followers.discard(queue)
+        seen = min(int(last_id), self._last) if last_id.isdecimal() and len(last_id) < 20 else 0
+        while True:
+            seen = max(seen, self._last - HISTORY)
+            while seen == self._last:
+                self._next.wait()
+            seen += 1
+            yield seen
 
     def _run(self) -> None:
         while True:
             gevent.sleep(max(0, (self._last + 1) * INTERVAL - time.time()))
             self._last += 1
-            for queue in tuple(self._followers):
-                try:
-                    queue.put_nowait(self._last)
-                except Full:
-                    # Too far behind: this stream ends, and the page comes back for the rest.
-                    self._followers.discard(queue)
-                    queue.get_nowait()
-                    queue.put_nowait(None)
+            ticked, self._next = self._next, Event()
+            ticked.set()
 
 
 ticker = Ticker()
@@ -101,8 +92,8 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
     """The page and its files, and the stream at /ticks."""
     path = environ["PATH_INFO"]
     if path == "/ticks" and wsdriver.is_eventsource(environ):
-        es = wsdriver.EventSource(environ, retry=RETRY, send_timeout=BACKLOG * INTERVAL)
-        for number in ticker.follow(es.last_event_id):
+        es = wsdriver.EventSource(environ, retry=RETRY)
+        for number in ticker.follow(es.last_event_id):  # until send raises ConnectionClosed: the usual end, no error
             es.send(data_of(number), event="tick", id=str(number))
         return es.wsgi_response()
     if path in FILES:

@@ -89,7 +89,8 @@ class EventSource(Transport):
             ...
 
     The response's head goes out at once. That the client has gone is noticed at once, also while nothing is sent: the
-    next ``send`` raises, and listeners for ``close`` are called. A HEAD request gets the head, and the stream is over.
+    next ``send`` raises, and listeners for ``close`` are called. (One that ends its side of the connection has gone.) A
+    HEAD request gets the head, and the stream is over.
 
     Args:
         environ: of the request (PEP 3333).
