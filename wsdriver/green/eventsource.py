@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import socket as stdlib_socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import isinf
 from time import monotonic
-from typing import Any, ClassVar
+from typing import Any
+
+from gevent import spawn
 
 from wsdriver.environ import Environ, url_of
-from wsdriver.events import CloseEvent, Emitter, L, Listener
+from wsdriver.events import CloseEvent, L, Listener, check_event
 from wsdriver.exceptions import ConfigurationError, ConnectionClosed
 from wsdriver.framing.eventstream import COMMENT, serialize_event, serialize_retry
 from wsdriver.green.loop import call_in_hub, scratch_of, spawn_for
@@ -21,6 +25,8 @@ from wsdriver.http import check_header, serialize_head
 from wsdriver.options import check_int, check_seconds, make_options
 
 __all__ = ["EventSource", "EventSourceOptions"]
+
+log = logging.getLogger("wsdriver")
 
 #: Seconds that a client has, after the last byte, to close its side.
 LINGER = 1.0
@@ -58,6 +64,8 @@ class EventSourceOptions:
     def __post_init__(self) -> None:
         for name in ("retry", "ping", "ping_timeout", "send_timeout", "close_timeout"):
             check_seconds(name, getattr(self, name))
+        if self.retry is not None and isinf(self.retry):
+            raise ConfigurationError("retry must be a number of seconds that can be told, not infinite")
         check_int("write_limit", self.write_limit, 0)
         if not isinstance(self.headers, Mapping):
             raise ConfigurationError(f"headers must be a mapping of names to values, not {self.headers!r}")
@@ -65,12 +73,6 @@ class EventSourceOptions:
             check_header(name, value)
             if name.lower() in _FIXED:
                 raise ConfigurationError(f"the header {name} is the event stream's own")
-
-
-class _CloseEmitter(Emitter):
-    __slots__ = ()
-
-    events: ClassVar[tuple[str, ...]] = ("close",)
 
 
 class EventSource(Transport):
@@ -87,7 +89,8 @@ class EventSource(Transport):
             ...
 
     The response's head goes out at once. That the client has gone is noticed at once, also while nothing is sent: the
-    next ``send`` raises, and listeners for ``close`` are called. A HEAD request gets the head, and the stream is over.
+    next ``send`` raises, and listeners for ``close`` are called. (One that ends its side of the connection has gone.) A
+    HEAD request gets the head, and the stream is over.
 
     Args:
         environ: of the request (PEP 3333).
@@ -100,7 +103,7 @@ class EventSource(Transport):
         ConfigurationError: an option has a wrong name or value, or the server cannot hand over its connection.
     """
 
-    __slots__ = ("__dict__", "_acknowledged", "_emitter", "_progress", "_state", "environ")
+    __slots__ = ("__dict__", "_acknowledged", "_listeners", "_progress", "_state", "environ")
 
     def __init__(self, environ: Environ, **options: Any) -> None:
         if not isinstance(environ, Mapping):
@@ -110,7 +113,7 @@ class EventSource(Transport):
         super().__init__(chosen, takeover.hub)
         self.environ = environ
         self._state = "open"
-        self._emitter = _CloseEmitter()
+        self._listeners: list[Listener] = []
         self._acknowledged = 0
         self._progress = monotonic()
         if self._is_elsewhere():
@@ -197,6 +200,8 @@ class EventSource(Transport):
         if self._write_for_read:
             self._write_for_read = self._write_blocked = False
             self._flush()
+            if self._sock is not None and not self._write_blocked:
+                self._emptied(True)
         scratch = scratch_of(self._hub)
         for _ in range(MAX_ROUNDS):
             if self._sock is None:
@@ -224,9 +229,9 @@ class EventSource(Transport):
         """Send a comment. A client whose host acknowledges nothing of what is on its way has vanished."""
         now = monotonic()
         waiting = unacknowledged(self._sock)
-        acknowledged = self.bytes_sent - waiting
-        if waiting == 0 or acknowledged > self._acknowledged:
-            self._acknowledged = acknowledged
+        # Since the last beat: TLS makes more bytes of ours, so that what was in flight then counts for more than it is.
+        before, self._acknowledged = self._acknowledged, self.bytes_sent - waiting
+        if waiting == 0 or self._acknowledged > before:
             self._progress = now
         elif self.options.ping_timeout is not None and now - self._progress >= self.options.ping_timeout:
             self._lose(TimeoutError(f"the client has acknowledged nothing for {now - self._progress:.1f} seconds"))
@@ -305,14 +310,25 @@ class EventSource(Transport):
 
     def _gone(self) -> None:
         self._state = "closed"
-        spawn_for(self._hub, self._dispatch_end)
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            self._tell_end(listener)
+
+    def _tell_end(self, listener: Listener) -> None:
+        """Call a listener in a greenlet of its own. What it raises is its own affair: the others are called too."""
+        event = CloseEvent(1000 if self.close_error is None else 1006, "", self.close_error is None)
+
+        def call() -> None:
+            try:
+                listener(event)
+            except Exception:
+                log.exception("error in a listener for the end of an event stream")
+
+        # Where handlers are threads, that waits for a thread, of which there are only so many; the hub must not.
+        spawn(spawn_for, self._hub, call)
 
     def _dispatch_end(self) -> None:
-        """Tell the listeners of the end; each once."""
-        if self._state != "closed":
-            return
-        emitter, self._emitter = self._emitter, _CloseEmitter()
-        emitter.emit("close", CloseEvent(1000 if self.close_error is None else 1006, "", self.close_error is None))
+        """The listeners have been told when the socket was closed."""
 
     def _closed_error(self) -> ConnectionClosed:
         error = ConnectionClosed("the event stream has ended")
@@ -325,17 +341,30 @@ class EventSource(Transport):
         ``event.was_clean`` is False where the client went away. A stream that has ended already calls at once.
         """
 
+        check_event(event, ("close",))
+
         def add(listener: L) -> L:
-            self._emitter.on(event, listener)
-            if self._state == "closed":
-                spawn_for(self._hub, self._dispatch_end)
+            if self._is_elsewhere():
+                call_in_hub(self._hub, self._add_listener, listener)
+            else:
+                self._add_listener(listener)
             return listener
 
         return add if callback is None else add(callback)
 
+    def _add_listener(self, listener: Listener) -> None:
+        if self._state == "closed":
+            self._tell_end(listener)
+        else:
+            self._listeners.append(listener)
+
     def off(self, event: str, callback: Listener | None = None) -> None:
         """Remove a listener, or all of that event."""
-        self._emitter.off(event, callback)
+        check_event(event, ("close",))
+        if callback is None:
+            self._listeners.clear()
+        elif callback in self._listeners:
+            self._listeners.remove(callback)
 
     # --- what a server asks -----------------------------------------------------------------------------------------
 
@@ -344,7 +373,7 @@ class EventSource(Transport):
         return self._state == "open"
 
     def _has_message_listener(self) -> bool:
-        return self._emitter.has_listeners("close")
+        return bool(self._listeners)
 
     def _dispatch_error(self, error: BaseException) -> None:
         """There is nobody who listens to errors."""

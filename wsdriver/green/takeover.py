@@ -64,7 +64,9 @@ class Takeover:
             ConfigurationError: somebody has it already.
         """
         if self.connection is not None:
-            raise ConfigurationError("this request's connection has been taken by another WebSocket already")
+            raise ConfigurationError(
+                "this request's connection has been taken by another WebSocket or EventSource already"
+            )
         early = self._buffered()
         self.connection = connection
         sock = self._take(connection)

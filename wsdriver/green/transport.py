@@ -171,7 +171,8 @@ class Transport:
             except OSError as error:
                 self._write_failed(error)
                 return
-            if count < 0:
+            if count <= 0:
+                # (0: gevent's SSLSocket does not raise where it would have to wait.)
                 self._write_blocked = True
                 if count == -1:
                     self._write_for_read = True
@@ -238,7 +239,8 @@ class Transport:
         while self._sock is not None and self._unsent() > self._write_limit:
             if self._drained is None:
                 self._drained = []
-            if not self._sleep(self._drained, deadline):
+            # (Where this loop was late, the peer may have taken it all the same.)
+            if not self._sleep(self._drained, deadline) and self._unsent() > self._write_limit:
                 self._lose(TimeoutError(f"the peer did not take what was sent within {timeout} seconds"))
         if self._sock is None:
             raise self._closed_error()
