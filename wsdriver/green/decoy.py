@@ -8,10 +8,12 @@ for it, and is thrown away; that it closes says that the request is over.
 
 from __future__ import annotations
 
+import _socket
 import os
 import socket as stdlib_socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import gevent.socket
@@ -25,23 +27,22 @@ _socketpair: Any = get_original("socket", "socketpair")
 
 
 class TlsStream:
-    """TLS in the middle of a connection, over a socket that is another one than it began with.
+    """TLS in the middle of a connection, past the socket object that it began with.
 
     It has of a socket what a connection uses.
 
     Args:
         sock: the connection's; it does no TLS.
         tls: the state of TLS, of an ``SSLSocket``.
-        asked: the socket object that the state asks for its timeout, and that has to live as long as it.
+        asked: the socket object that the state asks whether it is open, and may block.
     """
 
-    __slots__ = ("_asked", "_sock", "_tls", "close", "fileno", "getpeername", "setsockopt", "shutdown")
+    __slots__ = ("_asked", "_sock", "_tls", "fileno", "getpeername", "setsockopt", "shutdown")
 
     def __init__(self, sock: Any, tls: Any, asked: Any) -> None:
         self._sock = sock
         self._tls = tls
         self._asked = asked
-        self.close = sock.close
         self.fileno = sock.fileno
         self.getpeername = sock.getpeername
         self.setsockopt = sock.setsockopt
@@ -68,9 +69,34 @@ class TlsStream:
         """Say that no more comes."""
         self._tls.shutdown()
 
+    def close(self) -> None:
+        """Close the connection's socket."""
+        self._sock.close()
+        if isinstance(self._asked, _DecoyTlsSocket):
+            self._asked.stream_closed()
+
 
 class _DecoyTlsSocket(ssl.SSLSocket):
-    """What a server's TLS socket becomes. TLS goes on in another object, which asks this one whether it may block."""
+    """What a server's TLS socket becomes. TLS goes on in another object, which asks this one whether it may block, and
+    does not even say goodbye where this one is closed.
+    """
+
+    _stream_is_open = True
+    _is_closed_here = False
+
+    def _real_close(self) -> None:
+        self._is_closed_here = True
+        if self._stream_is_open:
+            with suppress(OSError):
+                _Socket.shutdown(self, stdlib_socket.SHUT_RDWR)  # the other end sees that
+        else:
+            super()._real_close()  # type: ignore[misc]  # of the standard library
+
+    def stream_closed(self) -> None:
+        """TLS has ended: this may close too, if the server has closed it."""
+        self._stream_is_open = False
+        if self._is_closed_here:
+            super()._real_close()  # type: ignore[misc]  # of the standard library
 
     def settimeout(self, value: float | None) -> None:
         """It may not."""
@@ -91,23 +117,26 @@ def take_socket(sock: Any) -> tuple[Any, Any]:
     """
     kind = gevent.socket.socket if isinstance(sock, gevent.socket.socket) else _Socket
     tls = getattr(sock, "_sslobj", None)
-    # What TLS asks, at each read and write, whether it may block: gevent has a socket inside its socket.
-    asked = getattr(sock, "_sock", sock)
+    inner = getattr(sock, "_sock", None)  # gevent has a socket inside its socket
     files, timeout = sock._io_refs, sock.gettimeout()
     decoy, end = _socketpair()
     end.setblocking(False)
     end.shutdown(stdlib_socket.SHUT_WR)  # there is no further request
-    mine = kind(fileno=sock.detach())
+    fd = sock.detach()
     kind.__init__(sock, fileno=decoy.detach())
     sock._io_refs = files
     if tls is None:
         sock.settimeout(timeout)
-        return mine, end
+        return kind(fileno=fd), end
     sock._sslobj = None
-    if asked is sock:
-        sock.settimeout(0)
-        sock.__class__ = _DecoyTlsSocket
-    return TlsStream(mine, tls, asked), end
+    if inner is not None:
+        # TLS asks that one, which is the connection's again.
+        _socket.socket.__init__(inner, fileno=fd)
+        inner.settimeout(0)
+        return TlsStream(inner, tls, inner), end
+    sock.settimeout(0)
+    sock.__class__ = _DecoyTlsSocket
+    return TlsStream(kind(fileno=fd), tls, sock), end
 
 
 def take_descriptor(fd: int) -> tuple[Any, Any]:

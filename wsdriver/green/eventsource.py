@@ -10,8 +10,6 @@ from math import isinf
 from time import monotonic
 from typing import Any
 
-from gevent import spawn
-
 from wsdriver.environ import Environ, url_of
 from wsdriver.events import CloseEvent, L, Listener, check_event
 from wsdriver.exceptions import ConfigurationError, ConnectionClosed
@@ -324,8 +322,7 @@ class EventSource(Transport):
             except Exception:
                 log.exception("error in a listener for the end of an event stream")
 
-        # Where handlers are threads, that waits for a thread, of which there are only so many; the hub must not.
-        spawn(spawn_for, self._hub, call)
+        spawn_for(self._hub, call)
 
     def _dispatch_end(self) -> None:
         """The listeners have been told when the socket was closed."""

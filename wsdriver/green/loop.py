@@ -109,6 +109,7 @@ def spawn_for(hub: Any, function: Callable[[], object]) -> None:
     in a thread.
     """
     if hub in _io_hubs.values():
-        hub.threadpool.spawn(function)
+        # In a greenlet: it waits where all threads of the pool are taken.
+        spawn(hub.threadpool.spawn, function)
     else:
         spawn(function)

@@ -140,7 +140,7 @@ def end_session(connection: Connection | EventSource, error: BaseException | Non
         connection._start_close(1001, "server going away")
         connection.terminate()
     else:
-        log.error("error in a WebSocket handler", exc_info=error)
+        log.error("error in a handler", exc_info=error)
         connection._dispatch_error(error)
         connection._start_close(1011, "internal error")
     try:
