@@ -1365,6 +1365,24 @@ class TestTls:
                 peer.sock.sendall(b"".join(frame(TEXT, b"%d" % number) for number in range(1000)))
                 assert [peer.read() for _ in range(1000)] == [(TEXT, b"%d" % number) for number in range(1000)]
 
+    @pytest.mark.parametrize(
+        ("sent", "code"), [(frame(TEXT, b"unmasked", mask=None), 1002), (frame(CLOSE, b"\x03\xe8"), 1000)]
+    )
+    def test_the_end_is_said_in_tls_too(
+        self, certificates: Certificates, tls: dict[str, Any], sent: bytes, code: int
+    ) -> None:
+        """Else a peer cannot tell the end from an attack that cuts the connection."""
+        context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(certificates.authority)
+        with serving(**tls) as server, Raw(server.server_port, path=None) as peer:
+            peer.sock = context.wrap_socket(peer.sock, server_hostname="localhost", suppress_ragged_eofs=False)
+            peer.sock.sendall(request())
+            assert read_head(peer.sock.recv).startswith(b"HTTP/1.1 101 ")
+            peer.sock.sendall(sent)
+            opcode, payload = peer.read()
+            assert (opcode, int.from_bytes(payload[:2], "big")) == (CLOSE, code)
+            assert peer.sock.recv(1) == b""
+
     def test_full_queue_goes_on_where_tls_holds_the_rest(self, certificates: Certificates, tls: dict[str, Any]) -> None:
         """When reading pauses, decrypted bytes may wait in the TLS object, for which no event comes."""
         handler = Handed()

@@ -364,11 +364,19 @@ class Connection(Transport):
             # A close with unread bytes would reset the connection, and the peer lose our close frame: say that no
             # more comes, and read on to the end.
             self._shut = True
+            if not self.was_clean:
+                self._shut_down()
+
+    def _shut_down(self) -> None:
+        if self._secure:
             try:
-                if not self.was_clean:
-                    self._sock.shutdown(stdlib_socket.SHUT_WR)
-            except OSError:
-                pass
+                self._sock.unwrap()
+            except (OSError, ValueError):
+                pass  # said, but not answered yet
+        try:
+            self._sock.shutdown(stdlib_socket.SHUT_WR)
+        except OSError:
+            pass  # gone
 
     def _arm_close_deadline(self, most: float | None = None) -> None:
         timeout = self.options.close_timeout
