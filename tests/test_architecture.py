@@ -61,6 +61,7 @@ PUBLIC = [
     "connect",
     "is_eventsource",
     "is_websocket",
+    "reconnect",
     "worker",
 ]
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from wsdriver.green.eventsource import EventSource
     from wsdriver.green.gunicorn import WebSocketWorker as worker
     from wsdriver.green.pywsgi import WebSocketHandler
+    from wsdriver.green.reconnecting import reconnect
     from wsdriver.green.server import WebSocketServer
     from wsdriver.green.websocket import WebSocket
 
@@ -60,6 +61,7 @@ __all__ = [
     "connect",
     "is_eventsource",
     "is_websocket",
+    "reconnect",
     "worker",
 ]
 
@@ -71,6 +73,7 @@ _GREEN = {
     "WebSocketHandler": ("wsdriver.green.pywsgi", "WebSocketHandler"),
     "WebSocketServer": ("wsdriver.green.server", "WebSocketServer"),
     "connect": ("wsdriver.green.client", "connect"),
+    "reconnect": ("wsdriver.green.reconnecting", "reconnect"),
     "worker": ("wsdriver.green.gunicorn", "WebSocketWorker"),
 }
 

@@ -33,7 +33,15 @@ __all__ = [
 
 
 class WebSocketError(Exception):
-    """The root of all errors of this package."""
+    """The root of all errors of this package.
+
+    Attributes:
+        stage: out of a client's ``connect``, what it had come to: ``'resolve'``, ``'connect'``, ``'proxy'``, ``'tls'``,
+            ``'http'`` (the server answered with another status than 101) or ``'handshake'`` (its answer is wrong, or
+            none). The ``OSError`` and ``TimeoutError`` that come from there have it too.
+    """
+
+    stage: str | None = None
 
     @property
     def message(self) -> str:

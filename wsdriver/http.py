@@ -18,10 +18,12 @@ from wsdriver.options import TOKEN
 __all__ = [
     "MAX_FIELDS",
     "MAX_HEAD",
+    "BodyReader",
     "HeadReader",
     "Headers",
     "Request",
     "Response",
+    "authority_of",
     "check_header",
     "parse_authority",
     "parse_host",
@@ -167,17 +169,69 @@ def parse_response(head: bytes) -> Response:
     return Response(event.status_code, event.reason.decode("latin-1"), _headers(event.headers))
 
 
+class BodyReader:
+    """Collects the first bytes of the body of a refusal: without its framing, chunks for one (RFC 9112 §6).
+
+    Args:
+        head: of the response, which has been parsed without an error.
+        limit: bytes to keep; what comes behind is not looked at.
+
+    Attributes:
+        data: what has come so far.
+        complete: whether all has come that will be kept.
+    """
+
+    __slots__ = ("_connection", "_limit", "complete", "data")
+
+    def __init__(self, head: bytes, limit: int) -> None:
+        self._connection = _asking(len(head))
+        self._connection.receive_data(head)
+        self._limit = limit
+        self.data = b""
+        # An informational answer, 101 among them, has no body.
+        self.complete = isinstance(self._connection.next_event(), h11.InformationalResponse)
+
+    def feed(self, data: bytes | bytearray | memoryview) -> None:
+        """Take bytes from behind the head."""
+        if data and not self.complete:
+            self._read(bytes(data))
+
+    def eof(self) -> None:
+        """Take note that no more will come."""
+        if not self.complete:
+            self._read(b"")
+
+    def _read(self, data: bytes) -> None:
+        try:
+            self._connection.receive_data(data)
+            while isinstance(event := self._connection.next_event(), h11.Data):
+                self.data += event.data
+        except h11.RemoteProtocolError:
+            self.complete = True  # cut off, or wrong chunks: what has come is worth showing all the same
+        else:
+            self.complete = isinstance(event, h11.EndOfMessage)
+        if len(self.data) >= self._limit:
+            self.data = self.data[: self._limit]
+            self.complete = True
+
+
+def _asking(size: int) -> h11.Connection:
+    """Return a connection that waits for a response with a head of that size."""
+    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=size + 1)
+    # h11 reads a response only after a request; this one stands in for ours.
+    connection.send(_ASKED)
+    connection.send(h11.EndOfMessage())
+    return connection
+
+
 def _parse(head: bytes, role: type[h11.SERVER | h11.CLIENT]) -> object:
     if _FOLDED.search(head):
         raise HandshakeError("a header is folded over two lines")
     if head.count(b"\r\n") - 2 > MAX_FIELDS:
         raise HandshakeError(f"the head has more than {MAX_FIELDS} header fields", 431)
-    connection = h11.Connection(role, max_incomplete_event_size=len(head) + 1)
+    size = len(head)
+    connection = _asking(size) if role is h11.CLIENT else h11.Connection(role, max_incomplete_event_size=size + 1)
     try:
-        if role is h11.CLIENT:
-            # h11 reads a response only after a request; this one stands in for ours.
-            connection.send(_ASKED)
-            connection.send(h11.EndOfMessage())
         connection.receive_data(head)
         return connection.next_event()
     except h11.ProtocolError as error:
@@ -245,6 +299,11 @@ def parse_authority(netloc: str) -> tuple[str, str, int | None]:
         except UnicodeError as error:
             raise HandshakeError(f"the host is no domain name: {error}") from None
     return user, *parse_host(hostport)
+
+
+def authority_of(host: str, port: int) -> str:
+    """Return ``host:port``, with brackets around an IPv6 address (RFC 3986 §3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def without_password(url: str) -> str:

@@ -12,6 +12,7 @@ from wsdriver.driver.server import accept_key
 from wsdriver.exceptions import ConfigurationError, ExtensionError, HandshakeError
 from wsdriver.extensions.framework import Extensions
 from wsdriver.http import (
+    BodyReader,
     HeadReader,
     Response,
     parse_authority,
@@ -21,7 +22,7 @@ from wsdriver.http import (
     without_password,
 )
 
-__all__ = ["ClientHandshake", "Target", "parse_url"]
+__all__ = ["MAX_BODY", "ClientHandshake", "Target", "parse_url"]
 
 _PORTS = {"ws": 80, "wss": 443}
 
@@ -56,6 +57,8 @@ def parse_url(url: str) -> Target:
     Raises:
         ConfigurationError: it is no ``ws:`` or ``wss:`` URL.
     """
+    if not isinstance(url, str):
+        raise ConfigurationError(f"a URL is a str such as 'wss://host/path', not {url!r}")
     shown = repr(without_password(url))
     if any(char <= " " or char == "\x7f" for char in url):
         raise ConfigurationError(f"a URL cannot have spaces or control characters: {shown}")
@@ -154,7 +157,9 @@ class ClientHandshake:
             self._judge(response)
         except HandshakeError as error:
             error.headers = response.headers
-            error.body = rest[:MAX_BODY]
+            body = BodyReader(head, MAX_BODY)
+            body.feed(rest)
+            error.body = body.data
             raise
         return rest
 

@@ -13,9 +13,11 @@ from wsdriver.driver.roles import Socket
 from wsdriver.events import CloseEvent, ConnectEvent, Emitter
 from wsdriver.exceptions import ConfigurationError, HandshakeError, ProxyError
 from wsdriver.http import (
+    BodyReader,
     Headers,
     HeadReader,
     Response,
+    authority_of,
     check_header,
     parse_authority,
     parse_response,
@@ -131,6 +133,7 @@ class Proxy(Emitter):
     Attributes:
         origin: what the proxy's URL says.
         response: the head of its answer, once it is there.
+        body: where that is a refusal, takes what comes behind its head.
         error: why there is no tunnel, or None.
         state: ``'connecting'``, then ``'open'`` or ``'closed'``.
     """
@@ -143,6 +146,7 @@ class Proxy(Emitter):
         "_reader",
         "_rest",
         "_started",
+        "body",
         "error",
         "origin",
         "response",
@@ -156,10 +160,11 @@ class Proxy(Emitter):
         target = driver.target
         self.origin = parse_origin(origin)
         self.response: Response | None = None
+        self.body: BodyReader | None = None
         self.error: ProxyError | None = None
         self.state = "connecting"
         self._driver = driver
-        self._authority = _authority(target.host, target.port)
+        self._authority = authority_of(target.host, target.port)
         self._extra: list[tuple[str, str]] = []
         self._reader = HeadReader()
         self._interim = 0
@@ -293,11 +298,13 @@ class Proxy(Emitter):
             if 200 <= status < 300:
                 return data
             answer = f"{status} {response.reason[:80]}".rstrip()
+            self.body = BodyReader(head, MAX_BODY)
+            self.body.feed(data)
             raise ProxyError(
                 f"{self._name()} answered {answer}: no tunnel to {self._authority}",
                 status,
                 response.headers,
-                data[:MAX_BODY],
+                self.body.data,
             )
         return None
 
@@ -320,9 +327,4 @@ class Proxy(Emitter):
             self._driver.parse(data)
 
     def _name(self) -> str:
-        return f"the proxy {_authority(self.origin.host, self.origin.port)}"
-
-
-def _authority(host: str, port: int) -> str:
-    """Return ``host:port``, with brackets around an IPv6 address (RFC 3986 §3.2.2)."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return f"the proxy {authority_of(self.origin.host, self.origin.port)}"

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from time import monotonic
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
-import gevent
-from gevent import socket
-
-from wsdriver.driver.driver import Driver
+from wsdriver.driver.redirects import is_redirect, redirect_url, same_origin, without_secrets
 from wsdriver.environ import Environ
 from wsdriver.exceptions import HandshakeError
+from wsdriver.green.client_options import ClientOptions
+from wsdriver.green.opening import Opening
 from wsdriver.green.options import ConnectionOptions
-from wsdriver.green.tls import client_context, do_handshake
+from wsdriver.green.stages import Deadline, closing_on_error
 from wsdriver.green.websocket import WebSocket
-from wsdriver.http import Headers
+from wsdriver.http import Headers, without_password
 from wsdriver.options import make_options
 
-__all__ = ["ClientWebSocket", "connect"]
+__all__ = ["ClientWebSocket", "connect", "open_websocket"]
 
 
 class ClientWebSocket(WebSocket):
     """A client's WebSocket, as :func:`connect` returns it; a context manager that closes it.
 
     Attributes:
-        url: of the server.
+        url: of the server; behind redirects, of the last one.
         status, headers: of its answer.
     """
 
@@ -56,34 +55,26 @@ class ClientWebSocket(WebSocket):
 
     @property
     def remote_address(self) -> Any:
+        """Of the server, or of the proxy on the way; None once the connection is closed."""
         return None if self._sock is None else self._sock.getpeername()
 
     def _accept(self) -> bool:
         return self.state == "open"
 
-    def open(self, sock: Any, driver: Driver, secure: bool, deadline: float | None) -> None:
-        """Do the opening handshake over a connected socket.
+    def take(self, opening: Opening) -> None:
+        """Take over a connection whose server has agreed.
 
         Raises:
-            HandshakeError: the server refused, or answered wrongly.
-            TimeoutError: it did not answer in time.
+            HandshakeError: the server's answer is wrong; the message names the header.
         """
-        self._attach(sock, driver, secure, b"")
-        driver.start()
-        if self._sock is not None:
-            self._flush()
-        in_time = self._wait_opening(deadline)
-        if driver.ready_state == 0 or driver.status != 101 or self._is_refused():
+        self._attach(opening.sock, opening.driver, hasattr(opening.sock, "do_handshake"), opening.answer)
+        if isinstance(self.close_error, HandshakeError):
             error = self.close_error
+            error.stage = "handshake"
             self.terminate()
-            if not in_time:
-                raise TimeoutError(f"{self.url} did not answer within {self.options.open_timeout} seconds")
-            if isinstance(error, HandshakeError):
-                raise error
-            raise HandshakeError(f"the connection to {self.url} ended in the handshake: {error}", 0) from error
-
-    def _is_refused(self) -> bool:
-        return isinstance(self.close_error, HandshakeError)
+            raise error
+        if self._sock is not None:
+            self._flush()  # the answers to what came in one piece with the server's
 
     def __enter__(self) -> ClientWebSocket:
         return self
@@ -99,7 +90,7 @@ class ClientWebSocket(WebSocket):
             self.terminate()
 
 
-def connect(url: str, protocols: Any = (), *, tls: Any = True, **options: Any) -> ClientWebSocket:
+def connect(url: str, protocols: Any = (), **options: Any) -> ClientWebSocket:
     """Open a WebSocket to a server; blocks this greenlet, or script, until it is open.
 
     ::
@@ -111,36 +102,78 @@ def connect(url: str, protocols: Any = (), *, tls: Any = True, **options: Any) -
     Args:
         url: ``ws:`` or ``wss:``; a user name and password in it become Basic authentication.
         protocols: the subprotocols to offer, in order of preference.
-        tls: True checks the certificate and the host name; an ``ssl.SSLContext`` says otherwise.
-        **options: see :class:`~wsdriver.green.options.ConnectionOptions`.
+        **options: see :class:`~wsdriver.green.client_options.ClientOptions` for ``tls``, ``proxy``, ``max_redirects``,
+            ``unix`` and ``sock``, and :class:`~wsdriver.green.options.ConnectionOptions` for ``headers``, ``ping``,
+            ``open_timeout`` and all others.
 
     Returns:
         an open WebSocket; also a context manager.
 
     Raises:
         ConfigurationError: the URL or an option is wrong.
-        OSError: no connection to the host; ``ssl.SSLError`` where it is not who it should be.
+        OSError: no connection: ``socket.gaierror`` where the host has no address, ``ssl.SSLError`` where it is not
+            who it should be, ``ConnectionRefusedError`` and others.
+        ProxyError: the proxy refused, or there is no way to it.
         HandshakeError: the server refused; ``.status``, ``.headers`` and ``.body`` say how.
         TimeoutError: it took more than ``open_timeout`` seconds.
+
+        All but the first have the attribute ``stage``: see :class:`~wsdriver.exceptions.WebSocketError`.
     """
-    chosen = make_options(ConnectionOptions, {"protocols": protocols, **options})
-    ws = ClientWebSocket(url, chosen)
-    driver = Driver.for_client(ws, chosen)
-    target = driver.target
-    timeout = chosen.open_timeout
-    deadline = None if timeout is None else monotonic() + timeout
-    sock = None
+    chosen = make_options(ClientOptions, {"protocols": protocols, **options})
+    chosen.warn(2)
+    return open_websocket(url, chosen)
+
+
+def open_websocket(url: str, options: ClientOptions) -> ClientWebSocket:
+    """Do what :func:`connect` does, with options that are checked already."""
+    deadline = Deadline(options.open_timeout)
+    redirects = 0
+    while True:
+        opening = Opening(url, options, deadline)
+        with closing_on_error(opening):
+            opening.ask()
+            refusal = opening.refusal
+            if refusal is None:
+                ws = ClientWebSocket(url, options)
+                ws.take(opening)
+                return ws
+            if not is_redirect(refusal) or redirects == options.max_redirects or options.sock is not None:
+                opening.read_body()
+                raise _explained(refusal, options)
+            opening.close()
+            url, options = _redirected(url, options, refusal)
+            redirects += 1
+
+
+def _explained(refusal: HandshakeError, options: ClientOptions) -> HandshakeError:
+    """Say of a redirect why it is not followed."""
+    if is_redirect(refusal):
+        sentence = f"{refusal}: it redirects to {without_password(refusal.headers['Location'][:200])!r}"
+        if options.sock is not None:
+            sentence += ", where a ready socket cannot follow"
+        elif options.max_redirects:
+            sentence += f", after {options.max_redirects} redirects: max_redirects"
+        else:
+            sentence += ", which max_redirects=1 would follow"
+        refusal.args = (sentence,)
+    return refusal
+
+
+def _redirected(url: str, options: ClientOptions, answer: HandshakeError) -> tuple[str, ClientOptions]:
+    """Return where to go on, and with what: another origin gets no credentials."""
     try:
-        with gevent.Timeout(timeout, TimeoutError(f"no connection to {target.authority} within {timeout} seconds")):
-            sock = socket.create_connection((target.host, target.port))
-            if target.secure:
-                sock = client_context(tls).wrap_socket(sock, server_hostname=target.host, do_handshake_on_connect=False)
-                do_handshake(sock)
-        ws.open(sock, driver, target.secure, deadline)
-    except BaseException:
-        if ws._driver is not None:
-            ws.terminate()
-        elif sock is not None:
-            sock.close()
+        target = redirect_url(url, answer)
+        if same_origin(url, target):
+            return target, options
+        if options.unix is not None:
+            raise HandshakeError(
+                f"the server redirects to {target!r}, which is not behind the Unix socket",
+                answer.status,
+                answer.headers,
+                answer.body,
+            )
+    except HandshakeError as error:
+        error.stage = "http"
         raise
-    return ws
+    tls = options.tls and replace(options.tls, server_hostname=None)  # that was of this origin
+    return target, replace(options, headers=without_secrets(options.headers), tls=tls)

@@ -1,0 +1,62 @@
+"""A server's answer to the opening handshake, read before anybody knows whether it is one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gevent
+
+from wsdriver.exceptions import HandshakeError
+from wsdriver.green.stages import Deadline
+from wsdriver.green.waiting import read_some
+from wsdriver.http import BodyReader, HeadReader
+
+__all__ = ["read_body", "read_head"]
+
+#: Seconds that the body of a refusal may take: it only helps the reader of an error.
+BODY_PATIENCE = 1.0
+
+
+def read_head(sock: Any, data: bytes) -> tuple[bytes, bytes]:
+    """Read until an HTTP head is complete, has become impossible, or ends.
+
+    Args:
+        sock: to read from.
+        data: what has come from there already.
+
+    Returns:
+        the head, and what came behind it; where there is no whole head, no head, and all that came.
+
+    Raises:
+        OSError: the connection is lost.
+    """
+    reader = HeadReader()
+    seen = b""
+    while True:
+        seen += data
+        try:
+            done = reader.feed(data)
+        except HandshakeError:
+            return b"", seen  # the driver will find the same fault
+        if done is not None:
+            return done
+        data = read_some(sock)
+        if not data:
+            return b"", seen
+
+
+def read_body(sock: Any, body: BodyReader, deadline: Deadline) -> bytes:
+    """Return the first bytes of a refusal's body; those that come within a second, or by the deadline."""
+    remaining = deadline.remaining()
+    patience = BODY_PATIENCE if remaining is None else min(BODY_PATIENCE, remaining)
+    with gevent.Timeout(patience, False):
+        try:
+            while not body.complete:
+                data = read_some(sock)
+                if data:
+                    body.feed(data)
+                else:
+                    body.eof()
+        except OSError:
+            pass  # what has come will do
+    return body.data

@@ -1,0 +1,46 @@
+"""Calls on non-blocking sockets, with TLS or without, that wait in the hub; any socket object will do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ssl import SSLWantReadError, SSLWantWriteError
+from typing import Any, TypeVar
+
+from gevent.socket import wait_read, wait_write
+
+__all__ = ["read_some", "wait_for", "write_all"]
+
+T = TypeVar("T")
+
+
+def read_some(sock: Any) -> bytes:
+    """Wait for bytes, and return them; nothing at the end of the stream.
+
+    Raises:
+        OSError: the connection is lost.
+    """
+    data: bytes = wait_for(sock, wait_read, sock.recv, 65536)
+    return data
+
+
+def write_all(sock: Any, data: bytes) -> None:
+    """Write all of it.
+
+    Raises:
+        OSError: the connection is lost.
+    """
+    while data:
+        data = data[wait_for(sock, wait_write, sock.send, data) :]
+
+
+def wait_for(sock: Any, wait: Callable[[int], object], call: Callable[..., T], *arguments: Any) -> T:
+    """Call until it need not wait; where a plain socket has to, it is for ``wait``, ``wait_read`` or ``wait_write``."""
+    while True:
+        try:
+            return call(*arguments)
+        except BlockingIOError:
+            wait(sock.fileno())
+        except SSLWantReadError:
+            wait_read(sock.fileno())
+        except SSLWantWriteError:
+            wait_write(sock.fileno())
