@@ -26,7 +26,11 @@ from tests.support.gunicorn import Server
 from tests.support.net import free_port
 from tests.support.tinyproxy import Tinyproxy
 
-SIZES = [0, 1, 125, 126, 65535, 65536, 1024 * 1024 + 1]
+#: Around where the length of a frame takes more bytes.
+MESSAGES = [*(make(kind, size) for size in [0, 1, 125, 126, 65535, 65536] for kind in ("text", "binary")), *WORDS]
+
+#: No buffer on the way holds it in one piece.
+LONG = make("binary", 1024 * 1024 + 1)
 
 LIBRARIES = ["ruby faye-websocket", "npm faye-websocket"]
 
@@ -76,23 +80,21 @@ def way(request: pytest.FixtureRequest) -> Way:
 @both_libraries
 @both_roles
 class TestEveryWay:
+    @by_other_ways
     def test_messages_come_back(self, start: Start, name: str, role: str, way: Way) -> None:
         ws, peer, _ = start(name, role, echo=True, **way.options)
         assert ws.secure == (way.certificates is not None)
         if way.proxy is not None:
             way.proxy.assert_asked(f"CONNECT {urlsplit(ws.url).netloc}")
-        for kind in ("text", "binary"):
-            for size in SIZES:
-                exchange(ws, peer, make(kind, size))
-        for words in WORDS:
-            exchange(ws, peer, words)
+        for message in MESSAGES:
+            exchange(ws, peer, message)
 
     @by_the_longest_way
     def test_messages_sent_at_once_from_both_sides_stay_in_order(
         self, start: Start, name: str, role: str, way: Way
     ) -> None:
         ws, peer, _ = start(name, role, **way.options)
-        messages = [make("text" if i % 3 else "binary", (i * 37) % 700) for i in range(200)]
+        messages = [*(make("text" if i % 3 else "binary", (i * 37) % 700) for i in range(200)), LONG, *MESSAGES]
 
         def speak() -> None:
             for message in messages:
@@ -103,7 +105,8 @@ class TestEveryWay:
             say(peer, message)
         for message in messages:
             received(peer.event("message"), message)
-            assert ws.receive(PATIENCE) == message
+            same = ws.receive(PATIENCE) == message
+            assert same, f"{len(message)} arrived changed"
         sender.get()
 
     @by_other_ways
@@ -178,9 +181,8 @@ def test_deflated_messages_come_back(start: Start, role: str, way: Way) -> None:
     extensions = [wsdriver.PermessageDeflate()]
     ws, peer, opened = start("npm faye-websocket", role, deflate=True, echo=True, extensions=extensions, **way.options)
     assert "permessage-deflate" in opened["headers"]["sec-websocket-extensions"]
-    for kind in ("text", "binary"):
-        for size in SIZES:
-            exchange(ws, peer, make(kind, size))
+    for message in MESSAGES:
+        exchange(ws, peer, message)
     ws.close(4000, "deflated")
     assert peer.event("close") == {"code": 4000, "reason": "deflated"}
 
@@ -194,7 +196,7 @@ def test_gunicorn_serves_their_client(bench: Bench, way: Way, gunicorn: Callable
     settings = {"ca": ca, "proxy": way.options["proxy"], "protocols": ["chat.v0", "chat"]}
     peer.connect(server.url, **settings)
     assert peer.event("open")["protocol"] == "chat"
-    for message in [*(make(kind, size) for size in SIZES for kind in ("text", "binary")), *WORDS]:
+    for message in MESSAGES:
         say(peer, message)
         received(peer.event("message"), message)
     peer.do("ping", data="a ping")
