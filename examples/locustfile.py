@@ -59,6 +59,6 @@ class WebSocketUser(User):
             yield request
         except (OSError, wsdriver.WebSocketError) as error:
             request["exception"] = error
-        finally:
-            milliseconds = (time.perf_counter() - started) * 1000
-            self.environment.events.request.fire(response_time=milliseconds, context={}, **request)
+        # Not where Locust stops the user meanwhile: that is no request.
+        milliseconds = (time.perf_counter() - started) * 1000
+        self.environment.events.request.fire(response_time=milliseconds, context={}, **request)

@@ -75,6 +75,14 @@ def test_handshake_error_by_default_is_a_bad_request(kind: type[HandshakeError])
     assert first.headers is not second.headers
 
 
+def test_error_has_no_stage_unless_connect_gave_it_one() -> None:
+    error = HandshakeError("x")
+    assert error.stage is None
+    error.stage = "http"
+    assert pickle.loads(pickle.dumps(error)).stage == "http"
+    assert HandshakeError("y").stage is None
+
+
 def test_connection_closed_has_both_sides() -> None:
     error = ConnectionClosed("x", (1000, "bye"), (1001, "away"))
     assert (error.received, error.sent) == ((1000, "bye"), (1001, "away"))

@@ -9,11 +9,14 @@ from wsdriver.exceptions import ConfigurationError, HandshakeError
 from wsdriver.http import (
     MAX_FIELDS,
     MAX_HEAD,
+    BodyReader,
     Headers,
     HeadReader,
     Request,
     Response,
+    authority_of,
     check_header,
+    is_interim,
     parse_authority,
     parse_host,
     parse_request,
@@ -414,3 +417,50 @@ def test_parse_authority_without_a_valid_host_raises(netloc: str) -> None:
 def test_without_password_hides_it() -> None:
     assert without_password("ws://me:secret@host/x") == "ws://...@host/x"
     assert without_password("ws://host/") == "ws://host/"
+
+
+# --- BodyReader ------------------------------------------------------------------------------------------------------
+
+#: Name: (header lines, what comes behind the head, how much is complete without the end of the stream, the body).
+BODIES: dict[str, tuple[str, bytes, bool, bytes]] = {
+    "counted": ("Content-Length: 5\r\n", b"hello", True, b"hello"),
+    "counted, with more behind": ("Content-Length: 5\r\n", b"helloHTTP/1.1 200", True, b"hello"),
+    "counted, and cut": ("Content-Length: 9\r\n", b"hello", False, b"hello"),
+    "counted, and empty": ("Content-Length: 0\r\n", b"x", True, b""),
+    "chunked": ("Transfer-Encoding: chunked\r\n", b"3;a=b\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n", True, b"hello"),
+    "chunked, and cut": ("Transfer-Encoding: chunked\r\n", b"3\r\nhel\r\n2\r\nlo", False, b"hello"),
+    "chunked wrongly": ("Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\nnonsense\r\n", True, b"hello"),
+    "up to the end": ("", b"hello", False, b"hello"),
+    "long": ("", b"x" * 3000, True, b"x" * 1024),
+    "long and counted": ("Content-Length: 3000\r\n", b"x" * 3000, True, b"x" * 1024),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize("size", [1, 4, 5000])
+def test_body_comes_without_its_framing(name: str, size: int) -> None:
+    headers, data, complete, expected = BODIES[name]
+    body = BodyReader(f"HTTP/1.1 401 No\r\n{headers}\r\n".encode(), 1024)
+    for start in range(0, len(data), size):
+        body.feed(data[start : start + size])
+    assert (body.complete, body.data) == (complete, expected)
+    body.eof()
+    assert (body.complete, body.data) == (True, expected)
+    body.feed(b"late")
+    body.eof()
+    assert body.data == expected
+
+
+@pytest.mark.parametrize("status", [100, 101, 103])
+def test_body_of_an_informational_answer_is_none(status: int) -> None:
+    body = BodyReader(f"HTTP/1.1 {status} X\r\n\r\n".encode(), 1024)
+    body.feed(b"frames")
+    assert (body.complete, body.data) == (True, b"")
+
+
+def test_interim_answers_are_those_that_another_one_follows() -> None:
+    assert [status for status in (99, 100, 101, 102, 103, 199, 200, 401) if is_interim(status)] == [100, 102, 103, 199]
+
+
+def test_authority_has_brackets_around_ipv6_only() -> None:
+    assert (authority_of("h", 1), authority_of("1.2.3.4", 2), authority_of("::1", 3)) == ("h:1", "1.2.3.4:2", "[::1]:3")

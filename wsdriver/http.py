@@ -18,6 +18,7 @@ from wsdriver.options import TOKEN
 __all__ = [
     "MAX_FIELDS",
     "MAX_HEAD",
+    "MAX_INTERIM",
     "BodyReader",
     "HeadReader",
     "Headers",
@@ -25,6 +26,7 @@ __all__ = [
     "Response",
     "authority_of",
     "check_header",
+    "is_interim",
     "parse_authority",
     "parse_host",
     "parse_request",
@@ -37,6 +39,9 @@ __all__ = [
 #: Bytes of a head, its end included; and its header fields.
 MAX_HEAD = 32 * 1024
 MAX_FIELDS = 128
+
+#: Informational answers (1xx) before the final one.
+MAX_INTERIM = 10
 
 _TOKEN_BYTES = frozenset(map(ord, TOKEN))
 _BARE_LF = re.compile(rb"(?<!\r)\n")
@@ -309,6 +314,11 @@ def authority_of(host: str, port: int) -> str:
 def without_password(url: str) -> str:
     """Return a URL as it may be shown."""
     return re.sub(r"//.*@", "//...@", url, flags=re.DOTALL)
+
+
+def is_interim(status: int) -> bool:
+    """Tell whether another answer follows this one (RFC 9110 §15.2); 101 ends HTTP on its connection."""
+    return 100 <= status < 200 and status != 101
 
 
 def split_tokens(value: str) -> list[str]:

@@ -346,6 +346,35 @@ def test_answer_wrong_leaves_its_status_in_the_error(vector: dict[str, Any]) -> 
     assert session.error.status == vector.get("status", 101)
 
 
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 7, 10000])
+def test_answer_behind_informational_ones_counts(size: int) -> None:
+    """RFC 9110 §15.2: any number of them may come before the final one."""
+    session, head = start_client()
+    data = INTERIM * 5 + head + FRAMES
+    for start in range(0, len(data), size):
+        session.parse(data[start : start + size])
+    assert session.driver.status == 101
+    assert session.driver.ready_state == 1
+    assert [event[0] for event in session.events if event[0] in ("open", "error")] == ["open"]
+
+
+def test_answer_behind_too_many_informational_ones_is_refused() -> None:
+    session, head = start_client()
+    session.parse(INTERIM * 5 + b"HTTP/1.1 102 Processing\r\n\r\n" + head)
+    check_refused(session, {"word": "more than 10 informational answers"})
+    assert getattr(session.error, "status", None) == 0
+
+
+def test_answer_401_in_chunks_leaves_its_body_without_them() -> None:
+    session, _ = start_client()
+    session.parse(b"HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwho?\r\n0\r\n\r\n")
+    assert isinstance(session.error, HandshakeError)
+    assert session.error.body == b"who?"
+
+
 def test_answer_401_leaves_headers_and_body_in_the_error() -> None:
     session, _ = start_client()
     session.parse(

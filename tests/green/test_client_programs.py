@@ -26,6 +26,25 @@ from gevent import monkey; monkey.patch_all()
 """,
 }
 
+#: Contexts of the time before, our own among them, cannot wrap sockets any more. gevent does not like it either.
+USED_BEFORE = """
+import ssl, sys, warnings
+import wsdriver
+from tests.support.serving import serving
+
+early = ssl.create_default_context(cafile=sys.argv[1])
+with serving(certfile=sys.argv[2], keyfile=sys.argv[3]) as server:
+    wsdriver.connect(server.url, tls=early).close()
+    try:
+        wsdriver.connect(server.url)
+    except ssl.SSLCertVerificationError:
+        pass
+from gevent import monkey
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", monkey.MonkeyPatchWarning)
+    monkey.patch_all()
+"""
+
 PROGRAM = """
 import ssl, sys
 import gevent
@@ -68,7 +87,10 @@ with gevent.Timeout(50), serving() as plain, serving(**files) as secure:
         ]
         for proxy in ways:
             talk(plain.url, proxy=proxy)
-            for setting in (tls, ssl.create_default_context(cafile=sys.argv[1])):
+            contexts = [ssl.create_default_context(cafile=sys.argv[1])]
+            if "early" in globals():
+                contexts.append(early)
+            for setting in (tls, *contexts):
                 talk(secure.url, tls=setting, proxy=proxy)
             fails(ssl.SSLCertVerificationError, "tls", secure.url, proxy=proxy)
         gevent.joinall([gevent.spawn(talk, secure.url, tls=tls, proxy=ways[2]) for _ in range(5)], raise_error=True)
@@ -143,11 +165,11 @@ def check(process: subprocess.Popen[str]) -> None:
     assert (process.returncode, output, errors) == (0, "done\n", "")
 
 
-@pytest.mark.parametrize("beginning", BEGINNINGS)
+@pytest.mark.parametrize("beginning", [*BEGINNINGS.values(), USED_BEFORE], ids=[*BEGINNINGS, "used before"])
 def test_every_way_works_and_nothing_warns(beginning: str, certificates: Certificates) -> None:
     if importlib.util.find_spec("python_socks") is None:
         missing("the Python package python_socks")
-    program = BEGINNINGS[beginning] + PROGRAM
+    program = beginning + PROGRAM
     check(run(program, certificates.authority, certificates.certificate, certificates.key))
 
 

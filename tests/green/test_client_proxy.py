@@ -470,6 +470,23 @@ class TestSocks:
         assert error.stage == "proxy"
         assert ticks > 3
 
+    @pytest.mark.parametrize("host", ["a" * 64, ".".join(["a" * 60] * 5)])
+    def test_target_that_cannot_be_named(self, proxy: SocksProxy, host: str) -> None:
+        error = failure(f"ws://{host}/", proxy=f"socks5h://127.0.0.1:{proxy.port}")
+        assert (type(error), error.stage) == (wsdriver.ProxyError, "proxy")
+        assert "cannot be asked for 'aaa" in str(error)
+
+    def test_target_that_version_4_does_not_know(self, proxy: SocksProxy) -> None:
+        error = failure("ws://[::1]/", proxy=f"socks4://127.0.0.1:{proxy.port}")
+        assert (type(error).__name__, error.stage) == ("gaierror", "resolve")
+        assert proxy.targets == []
+
+    def test_target_of_ipv6_is_asked_for_as_such(self, proxy: SocksProxy) -> None:
+        with serving() as server:
+            proxy.leads_to = ("127.0.0.1", server.server_port)
+            talk("ws://[2001:db8::1]:8080/", proxy=f"socks5h://127.0.0.1:{proxy.port}")
+        assert proxy.targets == [("2001:db8::1", 8080)]
+
     def test_target_that_has_no_address(self, proxy: SocksProxy) -> None:
         error = failure("ws://nobody.invalid/", proxy=f"socks5://127.0.0.1:{proxy.port}")
         assert (type(error).__name__, error.stage) == ("gaierror", "resolve")

@@ -12,9 +12,11 @@ from wsdriver.driver.server import accept_key
 from wsdriver.exceptions import ConfigurationError, ExtensionError, HandshakeError
 from wsdriver.extensions.framework import Extensions
 from wsdriver.http import (
+    MAX_INTERIM,
     BodyReader,
     HeadReader,
     Response,
+    is_interim,
     parse_authority,
     parse_response,
     serialize_head,
@@ -107,7 +109,7 @@ class ClientHandshake:
         extensions: those to offer.
     """
 
-    __slots__ = ("_protocols", "_reader", "extensions", "key", "protocol", "response", "target")
+    __slots__ = ("_interim", "_protocols", "_reader", "extensions", "key", "protocol", "response", "target")
 
     def __init__(self, url: str, protocols: Sequence[str], extensions: Extensions) -> None:
         self.target = parse_url(url)
@@ -117,6 +119,7 @@ class ClientHandshake:
         self._protocols = protocols
         self.extensions = extensions
         self._reader = HeadReader()
+        self._interim = 0
 
     def request(self, headers: Sequence[tuple[str, str]]) -> bytes:
         """Return the request's bytes; ``headers`` may replace Host, Origin and Authorization."""
@@ -145,14 +148,14 @@ class ClientHandshake:
             HandshakeError: the answer is wrong; the message names the header.
         """
         try:
-            done = self._reader.feed(data)
-            if done is None:
-                return None
-            head, rest = done
-            self.response = response = parse_response(head)
+            done = self._read(data)
         except HandshakeError as error:
             error.status = 0  # no answer that could be read
             raise
+        if done is None:
+            return None
+        head, rest, response = done
+        self.response = response
         try:
             self._judge(response)
         except HandshakeError as error:
@@ -162,6 +165,18 @@ class ClientHandshake:
             error.body = body.data
             raise
         return rest
+
+    def _read(self, data: bytes) -> tuple[bytes, bytes, Response] | None:
+        """Read up to the final answer; return its head, what is behind it, and the head parsed."""
+        while (done := self._reader.feed(data)) is not None:
+            head, data = done
+            response = parse_response(head)
+            if not is_interim(response.status):
+                return head, data, response
+            self._interim += 1
+            if self._interim > MAX_INTERIM:
+                raise HandshakeError(f"more than {MAX_INTERIM} informational answers")
+        return None
 
     def _judge(self, response: Response) -> None:
         """Apply the checks of RFC 6455 §4.1, in its order."""

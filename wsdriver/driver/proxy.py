@@ -13,12 +13,14 @@ from wsdriver.driver.roles import Socket
 from wsdriver.events import CloseEvent, ConnectEvent, Emitter
 from wsdriver.exceptions import ConfigurationError, HandshakeError, ProxyError
 from wsdriver.http import (
+    MAX_INTERIM,
     BodyReader,
     Headers,
     HeadReader,
     Response,
     authority_of,
     check_header,
+    is_interim,
     parse_authority,
     parse_response,
     serialize_head,
@@ -28,9 +30,6 @@ from wsdriver.http import (
 __all__ = ["MAX_INTERIM", "Origin", "Proxy", "parse_origin"]
 
 _PORTS = {"http": 80, "https": 443}
-
-#: Informational answers (1xx) before the final one.
-MAX_INTERIM = 10
 
 #: A successful answer to CONNECT. Its Content-Length and Transfer-Encoding are to be ignored (RFC 9110 §9.3.6): h11
 #: would refuse the answer where they are wrong.
@@ -287,8 +286,7 @@ class Proxy(Emitter):
             head, data = done
             response = parse_response(_FRAMING.sub(b"", head) if _SUCCESS.match(head) else head)
             status = response.status
-            # 101 would switch this connection to a protocol that nobody asked for: that is no tunnel either.
-            if 100 <= status < 200 and status != 101:
+            if is_interim(status):
                 self._interim += 1
                 if self._interim > MAX_INTERIM:
                     raise HandshakeError(f"more than {MAX_INTERIM} informational answers")
@@ -297,6 +295,7 @@ class Proxy(Emitter):
             self.response = response
             if 200 <= status < 300:
                 return data
+            # 101 would switch this connection to a protocol that nobody asked for: that is no tunnel either.
             answer = f"{status} {response.reason[:80]}".rstrip()
             self.body = BodyReader(head, MAX_BODY)
             self.body.feed(data)

@@ -9,15 +9,38 @@ import gevent
 from wsdriver.exceptions import HandshakeError
 from wsdriver.green.stages import Deadline
 from wsdriver.green.waiting import read_some
-from wsdriver.http import BodyReader, HeadReader
+from wsdriver.http import MAX_INTERIM, BodyReader, HeadReader
 
-__all__ = ["read_body", "read_head"]
+__all__ = ["read_answer", "read_body"]
 
 #: Seconds that the body of a refusal may take: it only helps the reader of an error.
 BODY_PATIENCE = 1.0
 
 
-def read_head(sock: Any, data: bytes) -> tuple[bytes, bytes]:
+def read_answer(sock: Any, data: bytes) -> tuple[bytes, bytes, bytes]:
+    """Read up to the head of the final answer, as far as the driver will want to follow.
+
+    Args:
+        sock: to read from.
+        data: what has come from there already.
+
+    Returns:
+        the informational answers before it, its head, and what came behind; no head where there is none.
+
+    Raises:
+        OSError: the connection is lost.
+    """
+    interim = b""
+    head, rest = _read_head(sock, data)
+    for _ in range(MAX_INTERIM):
+        if head[8:10] != b" 1" or head[8:12] == b" 101":  # behind HTTP/1.1
+            break
+        interim += head
+        head, rest = _read_head(sock, rest)
+    return interim, head, rest
+
+
+def _read_head(sock: Any, data: bytes) -> tuple[bytes, bytes]:
     """Read until an HTTP head is complete, has become impossible, or ends.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any
 from wsdriver.driver.client import MAX_BODY, parse_url
 from wsdriver.driver.driver import Driver
 from wsdriver.exceptions import ConfigurationError, HandshakeError
-from wsdriver.green.answers import read_body, read_head
+from wsdriver.green.answers import read_answer, read_body
 from wsdriver.green.client_options import ClientOptions
 from wsdriver.green.dialing import connect_tcp, connect_unix, take_over
 from wsdriver.green.proxies import proxy_for
@@ -66,7 +66,7 @@ class Opening:
         self.refusal: HandshakeError | None = None
         self._options = options
         self._deadline = deadline
-        self._head = b""
+        self._head = self._rest = b""
         self._wire = _Wire(url)
         self.driver = Driver.for_client(self._wire, options)
         self.sock: Any = None
@@ -88,22 +88,22 @@ class Opening:
             with self._deadline.stage("handshake", f"no answer from {shown}"):
                 self.driver.start()
                 write_all(self.sock, self._wire.written)
-                self._head, rest = read_head(self.sock, early)
+                interim, self._head, self._rest = read_answer(self.sock, early)
         except OSError as error:
             if is_own_timeout(error):
                 raise
             lost = HandshakeError(reason_of(error), 0)
             lost.stage = "handshake"
             raise lost from error
-        self.answer = self._head + rest
-        if self._head[8:12] != b" 101":  # behind HTTP/1.1
+        self.answer = interim + self._head + self._rest
+        if self._head[8:12] != b" 101":
             self._refused()
 
     def read_body(self) -> None:
         """Give the refusal the first bytes of its body."""
         if self.refusal is not None and self.refusal.status:
             body = BodyReader(self._head, MAX_BODY)
-            body.feed(self.answer[len(self._head) :])
+            body.feed(self._rest)
             self.refusal.body = read_body(self.sock, body, self._deadline)
 
     def _dial(self) -> bytes:

@@ -83,9 +83,12 @@ def reconnect(
     ::
 
         for ws in wsdriver.reconnect("wss://host/prices"):
-            ws.send("subscribe")
-            for message in ws:
-                print(message)
+            try:
+                ws.send("subscribe")
+                for message in ws:
+                    print(message)
+            except wsdriver.ConnectionClosed:
+                pass  # go on with the next one; what the body raises would end the loop
 
     Between two attempts it waits, at random up to ``initial_delay``, twice that, and so on up to ``max_delay``. Each
     attempt that fails is logged.

@@ -12,6 +12,9 @@ import gevent
 
 __all__ = ["Deadline", "closing_on_error", "is_own_timeout", "reason_of"]
 
+#: OpenSSL's words, of several versions, for an answer that is no TLS.
+_NO_TLS = ("HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "WRONG_VERSION_NUMBER")
+
 
 class Deadline:
     """The time that all stages together may take, by wall clock.
@@ -72,7 +75,7 @@ def reason_of(error: BaseException) -> str:
         if error.verify_code in (18, 19, 20, 21):
             reason += " (tls={'root_cert_file': ...} trusts another authority)"
         return reason
-    if isinstance(error, ssl.SSLError) and error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"):
+    if isinstance(error, ssl.SSLError) and error.reason in _NO_TLS:
         return "the other end does not speak TLS there: is it ws:// instead of wss://, or http:// instead of https://?"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror

@@ -13,7 +13,7 @@ from typing import Any
 from gevent.socket import wait_read
 
 from wsdriver.exceptions import ConfigurationError
-from wsdriver.green.nested import TlsOverTls
+from wsdriver.green.layered import LayeredTls
 from wsdriver.green.stages import Deadline, closing_on_error
 from wsdriver.green.waiting import wait_for
 from wsdriver.options import make_options
@@ -40,8 +40,8 @@ class ClientTls:
         context = self.context
         if context is None:
             context = _system_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-        if hasattr(sock, "do_handshake"):
-            return TlsOverTls(sock, context, host)
+        if hasattr(sock, "do_handshake") or not isinstance(context, ssl.SSLContext):
+            return LayeredTls(sock, context, host)
         return context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
 
 

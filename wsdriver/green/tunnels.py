@@ -10,6 +10,7 @@ from gevent import socket
 
 from wsdriver.driver.client import Target
 from wsdriver.driver.driver import Driver
+from wsdriver.driver.proxy import Proxy
 from wsdriver.exceptions import ConfigurationError, ProxyError
 from wsdriver.green.answers import read_body
 from wsdriver.green.dialing import connect_tcp, resolve
@@ -46,29 +47,36 @@ def _through_http(driver: Driver, proxy: ProxySettings, deadline: Deadline) -> t
         sock = connect_tcp(origin.host, origin.port, deadline)
         if origin.secure:
             sock = start_tls(sock, proxy.tls, origin.host, deadline)
-        with closing_on_error(sock), deadline.stage("proxy", f"no answer from the proxy {where}"):
-            write_all(sock, tunnel.request())
-            rest = None
-            while rest is None:
-                data = read_some(sock)
-                if not data:
-                    tunnel.eof()
-                try:
-                    rest = tunnel.feed(data)
-                except ProxyError as error:
-                    if tunnel.body is not None:
-                        error.body = read_body(sock, tunnel.body, deadline)
-                    raise
+        with closing_on_error(sock):
+            try:
+                with deadline.stage("proxy", f"no answer from the proxy {where}"):
+                    rest = _ask(tunnel, sock)
+            except ProxyError as error:
+                if tunnel.body is not None:
+                    error.body = read_body(sock, tunnel.body, deadline)
+                raise
             if rest and driver.target.secure:
                 # Nobody but the proxy can have sent it: a TLS server does not speak first.
                 raise ProxyError(f"the proxy {where} sent bytes of its own into the tunnel", 0)
     return sock, rest
 
 
+def _ask(tunnel: Proxy, sock: Any) -> bytes:
+    """Ask for the tunnel; return what has come out of it already."""
+    write_all(sock, tunnel.request())
+    rest = None
+    while rest is None:
+        data = read_some(sock)
+        if not data:
+            tunnel.eof()
+        rest = tunnel.feed(data)  # raises what stands in the way
+    return rest
+
+
 def _through_socks(target: Target, server: SocksServer, deadline: Deadline) -> Any:
     try:
         import python_socks
-        from python_socks.sync import Proxy
+        from python_socks.sync import Proxy as SocksProxy
     except ImportError as error:
         raise ConfigurationError(f"SOCKS needs the extra: pip install 'wsdriver[socks]' ({error})") from error
 
@@ -84,11 +92,13 @@ def _through_socks(target: Target, server: SocksServer, deadline: Deadline) -> A
             sock.settimeout(None)  # the library waits in it; the deadline ends that
             kind = python_socks.ProxyType.SOCKS4 if server.version == 4 else python_socks.ProxyType.SOCKS5
             before: Any = _Connected(sock)
-            proxy = Proxy(kind, server.host, server.port, server.user, server.password, rdns=True, forward=before)
+            proxy = SocksProxy(kind, server.host, server.port, server.user, server.password, rdns=True, forward=before)
             try:
                 proxy.connect(host, target.port)
             except (python_socks.ProxyError, python_socks.ProxyTimeoutError) as error:
                 raise ProxyError(f"the proxy {where} refused: {error}", 0) from error
+            except ValueError as error:
+                raise ProxyError(f"the proxy {where} cannot be asked for {host!r}: {error}", 0) from error
             sock.settimeout(0)
     return sock
 

@@ -1,4 +1,8 @@
-"""TLS inside TLS: to a server, through the encrypted connection to an ``https:`` proxy."""
+"""TLS on top of any socket: where the standard library's cannot go.
+
+It wants a socket of the system below. Behind an ``https:`` proxy there is another TLS instead; and a context that was
+made before gevent patched ``ssl`` cannot wrap any socket afterwards, whereas it can do this.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +10,20 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["TlsOverTls"]
+__all__ = ["LayeredTls"]
 
 #: What one TLS record carries.
 RECORD = 16384
 
 
-class TlsOverTls:
-    """A TLS socket over another TLS socket, which it owns; both non-blocking.
+class LayeredTls:
+    """A TLS socket over another socket, which it owns; both non-blocking.
 
     An ``ssl.SSLObject`` between two memory buffers; neither a thread nor a greenlet moves the bytes. Its methods raise
     ``SSLWantReadError`` and ``SSLWantWriteError`` where the socket below has to wait.
 
     Args:
-        outer: the connected TLS socket.
+        outer: the connected socket, with TLS of its own or without.
         context: for the TLS inside.
         server_hostname: of the server, for SNI and the check of its certificate.
     """
@@ -56,7 +60,8 @@ class TlsOverTls:
         except ssl.SSLError:
             pass  # the peer has not said so: not waited for
         self._flush()
-        self._outer.unwrap()
+        if hasattr(self._outer, "unwrap"):
+            self._outer.unwrap()
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -93,7 +98,10 @@ class TlsOverTls:
                 return call(*arguments)
             except ssl.SSLWantReadError:
                 self._flush()
-                data = self._outer.recv(65536)
+                try:
+                    data = self._outer.recv(65536)
+                except BlockingIOError:
+                    raise ssl.SSLWantReadError("the socket below has to be readable") from None
                 if data:
                     self._incoming.write(data)
                 else:
@@ -103,7 +111,10 @@ class TlsOverTls:
         self._unsent += self._outgoing.read()
         while self._unsent:
             # At least the same bytes again, where it could not: OpenSSL has encrypted them.
-            count = self._outer.send(self._unsent[:RECORD])
+            try:
+                count = self._outer.send(self._unsent[:RECORD])
+            except BlockingIOError:
+                raise ssl.SSLWantWriteError("the socket below has to be writable") from None
             self._unsent = self._unsent[count:]
 
     # --- as any socket ----------------------------------------------------------------------------------------------
