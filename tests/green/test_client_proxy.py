@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import gevent
@@ -17,10 +15,11 @@ import pytest
 
 import wsdriver
 from tests.green.test_client import agreed
-from tests.support.net import frame, free_port, wait_for_port
-from tests.support.peers import need_module, need_program
+from tests.support.net import frame, free_port
+from tests.support.peers import need_module
 from tests.support.recording import HttpProxy, SocksProxy, answering, http_proxy, listening, socks_proxy
 from tests.support.serving import serving
+from tests.support.tinyproxy import Tinyproxy, tinyproxy
 from tests.support.tls import Authority, Certificates
 
 SECRET = "a sentence that only TLS hides"
@@ -563,51 +562,33 @@ class TestEnvironment:
 
 
 @pytest.fixture(scope="module")
-def tinyproxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """A proxy that we did not write, with Basic authentication; its port."""
-    program = need_program("tinyproxy")
-    directory: Path = tmp_path_factory.mktemp("tinyproxy")
-    port = free_port()
-    settings = directory / "tinyproxy.conf"
-    settings.write_text(
-        f"Port {port}\nListen 127.0.0.1\nTimeout 60\nMaxClients 50\nAllow 127.0.0.1\n"
-        f'LogFile "{directory}/log"\nBasicAuth user secret\n'
-    )
-    process = subprocess.Popen([program, "-d", "-c", str(settings)], stdout=subprocess.DEVNULL)
-    try:
-        wait_for_port(port)
-        yield port
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tinyproxy]:
+    with tinyproxy(tmp_path_factory.mktemp("tinyproxy")) as running:
+        yield running
 
 
 class TestTinyproxy:
     @pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
-    def test_carries_all(self, tinyproxy: int, secure: bool, right: Certificates) -> None:
+    def test_carries_all(self, proxy: Tinyproxy, secure: bool, right: Certificates) -> None:
         with either(secure, right) as (url, options):
-            talk(url, proxy=f"http://user:secret@127.0.0.1:{tinyproxy}", **options)
+            talk(url, proxy=proxy.url, **options)
 
     @pytest.mark.parametrize("userinfo", ["", "user:wrong@"])
-    def test_refuses_who_it_does_not_know(self, tinyproxy: int, userinfo: str) -> None:
+    def test_refuses_who_it_does_not_know(self, proxy: Tinyproxy, userinfo: str) -> None:
         with serving() as server:
-            error = failure(server.url, proxy=f"http://{userinfo}127.0.0.1:{tinyproxy}")
+            error = failure(server.url, proxy=f"http://{userinfo}127.0.0.1:{proxy.port}")
         assert type(error) is wsdriver.ProxyError
         assert error.status in (401, 407), "versions of tinyproxy differ in what they say to a wrong password"
         assert error.stage == "proxy"
         assert b"<html" in error.body.lower() or b"<!doctype" in error.body.lower()
 
-    def test_cannot_reach_what_is_not_there(self, tinyproxy: int) -> None:
-        error = failure(f"ws://127.0.0.1:{free_port()}/", proxy=f"http://user:secret@127.0.0.1:{tinyproxy}")
+    def test_cannot_reach_what_is_not_there(self, proxy: Tinyproxy) -> None:
+        error = failure(f"ws://127.0.0.1:{free_port()}/", proxy=proxy.url)
         assert type(error) is wsdriver.ProxyError
         assert error.status in (500, 502, 503)
 
-    def test_frames_in_one_piece_with_the_answer(self, tinyproxy: int) -> None:
+    def test_frames_in_one_piece_with_the_answer(self, proxy: Tinyproxy) -> None:
         with answering(lambda head: agreed(head) + frame(1, b"early", mask=None)) as server:
-            ws = wsdriver.connect(server.url, proxy=f"http://user:secret@127.0.0.1:{tinyproxy}")
+            ws = wsdriver.connect(server.url, proxy=proxy.url)
             assert ws.receive(5) == "early"
             ws.terminate()

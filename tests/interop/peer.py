@@ -57,15 +57,15 @@ class Peer:
         self._commands.write(json.dumps({"do": command, **details}).encode() + b"\n")
         self._commands.flush()
 
-    def event(self, name: str) -> dict[str, Any]:
-        """Wait for the next event, which has to be that one; return its details."""
+    def event(self, *names: str) -> dict[str, Any]:
+        """Wait for the next event, which has to be that one, or one of those; return its details."""
         line = b""
         with gevent.Timeout(PATIENCE, False):
             line = self._events.readline()
         if not line:
-            pytest.fail(f"no event {name!r} came from the peer; its stderr:\n{self._log.read_text()}")
+            pytest.fail(f"no event {' or '.join(names)} came from the peer; its stderr:\n{self._log.read_text()}")
         details: dict[str, Any] = json.loads(line)
-        assert details.pop("event") == name, line
+        assert details.pop("event") in names, line
         return details
 
     def connect(
@@ -75,6 +75,7 @@ class Peer:
         protocols: Sequence[str] = (),
         headers: Mapping[str, str] | None = None,
         ca: Path | None = None,
+        proxy: str | None = None,
         echo: bool = False,
         limit: int = NO_LIMIT,
     ) -> None:
@@ -85,12 +86,19 @@ class Peer:
             protocols: to offer.
             headers: to send.
             ca: the certificate to trust.
+            proxy: to go through; not every peer can.
             echo: send each message back.
             limit: bytes of a message.
         """
-        ca_file = None if ca is None else str(ca)
         self.do(
-            "connect", url=url, protocols=list(protocols), headers=headers or {}, ca=ca_file, echo=echo, limit=limit
+            "connect",
+            url=url,
+            protocols=list(protocols),
+            headers=headers or {},
+            ca=None if ca is None else str(ca),
+            echo=echo,
+            limit=limit,
+            **({} if proxy is None else {"proxy": proxy}),
         )
 
     def listen(
@@ -224,6 +232,7 @@ class Bench:
         *,
         peer: Peer | None = None,
         certificates: Certificates | None = None,
+        proxy: str | None = None,
         echo: bool = False,
         limit: int = NO_LIMIT,
         peer_protocols: Sequence[str] = (),
@@ -236,6 +245,7 @@ class Bench:
             role: of the peer: ``client`` or ``server``.
             peer: one that has been used already; else one is started.
             certificates: for TLS.
+            proxy: for the client, whoever it is.
             echo, limit, peer_protocols, peer_headers: of the peer.
             **options: of ours.
         """
@@ -243,8 +253,15 @@ class Bench:
         ws: wsdriver.WebSocket
         if role == "client":
             server = self.serve(None if certificates is None else certificates.localhost, **options)
-            ca = None if certificates is None else certificates.ca
-            peer.connect(server.url, protocols=peer_protocols, headers=peer_headers, ca=ca, echo=echo, limit=limit)
+            peer.connect(
+                server.url,
+                protocols=peer_protocols,
+                headers=peer_headers,
+                ca=None if certificates is None else certificates.ca,
+                proxy=proxy,
+                echo=echo,
+                limit=limit,
+            )
             ws = server.websocket()
         else:
             certificate = None if certificates is None else certificates.localhost
@@ -252,8 +269,9 @@ class Bench:
                 protocols=peer_protocols, headers=peer_headers, certificate=certificate, echo=echo, limit=limit
             )
             if certificates is None:
-                ws = wsdriver.connect(f"ws://127.0.0.1:{port}/", **options)
+                ws = wsdriver.connect(f"ws://127.0.0.1:{port}/", proxy=proxy, **options)
             else:
-                ws = wsdriver.connect(f"wss://localhost:{port}/", tls=certificates.client_context(), **options)
+                tls = {"root_cert_file": certificates.ca}
+                ws = wsdriver.connect(f"wss://localhost:{port}/", tls=tls, proxy=proxy, **options)
             self._stack.callback(ws.terminate)
         return ws, peer, peer.event("open")

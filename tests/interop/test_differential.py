@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gevent.subprocess import PIPE, Popen, run
+from gevent.subprocess import PIPE, Popen
 
 from tests.support.driving import new_server, unframe
 from tests.support.net import MASK, frame, request
-from tests.support.peers import missing, need_program
+from tests.support.peers import need_ruby
 from wsdriver.exceptions import InvalidPayload
 
 CASES = 1500  # of each version
@@ -610,11 +610,8 @@ def make_case(version: str, seed: int) -> Case:
 
 @pytest.fixture(scope="module")
 def oracle() -> Iterator[Oracle]:
-    ruby = need_program("ruby")
-    if run([ruby, "-e", "require 'websocket/driver'"], capture_output=True, check=False).returncode:
-        missing("the Ruby library websocket-driver (Debian: ruby-websocket-driver)")
     with ExitStack() as stack:
-        process = Oracle(ruby)
+        process = Oracle(need_ruby("websocket/driver"))
         stack.callback(process.stop)
         yield process
 

@@ -28,7 +28,7 @@ import pytest
 import wsdriver
 from tests.support.drafts import DRAFTS, Draft, DraftClient, RefusedError
 from tests.support.gunicorn import Gunicorn, Server
-from tests.support.peers import missing, need_node, need_program
+from tests.support.peers import need_node, need_program, need_ruby
 
 # --- our server ------------------------------------------------------------------------------------------------------
 
@@ -164,11 +164,8 @@ def start_original(name: str, stack: ExitStack, log: Path) -> int:
         environment = need_node("websocket-driver")
         command = [need_program("node"), "-e", NODE_SERVER]
     else:
-        ruby = need_program("ruby")
         library, script = {EM: ("em-websocket", "em_echo.rb"), RUBY: ("websocket/driver", "driver_echo.rb")}[name]
-        if subprocess.run([ruby, "-r", library, "-e", ""], capture_output=True, check=False).returncode:
-            missing(f"the Ruby library {library} (Debian: ruby-{library.replace('/', '-')})")
-        command = [ruby, str(PEERS / script)]
+        command = [need_ruby(library), str(PEERS / script)]
     stderr = stack.enter_context(log.open("ab"))
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, env=environment)
     stack.callback(process.wait)

@@ -1,100 +1,19 @@
-"""The originals at the other end: `websocket-driver` and `faye-websocket`, of Ruby and of npm.
-
-They know less than the peers of ``conversations.py``: no fragments of their own, and for Ruby no event for a ping.
-`faye-websocket` for Ruby is a client here: as a server it lives inside other Ruby servers.
-"""
+"""The originals at the other end: `websocket-driver` and `faye-websocket`, of Ruby and of npm."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 from gevent.event import AsyncResult
-from gevent.subprocess import run
 
 import wsdriver
 from tests.interop.conversations import WORDS, make, received
-from tests.interop.peer import PATIENCE, Bench
-from tests.support.peers import missing, need_node, need_program
-
-#: Around where the length of a frame takes more bytes, and 100 KB.
-SIZES = [0, 1, 125, 126, 65535, 65536, 100_000]
-
-#: Codes that any of them lets an application use.
-ENDS = [(1000, ""), (1000, "bye"), (3000, "größer als 日本 😀"), (4999, "é" * 61)]
-
-PLAYERS = [
-    ("ruby websocket-driver", "client"),
-    ("ruby websocket-driver", "server"),
-    ("ruby faye-websocket", "client"),
-    ("npm websocket-driver", "client"),
-    ("npm websocket-driver", "server"),
-    ("npm faye-websocket", "client"),
-    ("npm faye-websocket", "server"),
-]
-
-#: How to start a peer.
-PROGRAMS = {
-    "ruby websocket-driver": ("ruby_driver_peer.rb", "websocket/driver", "ruby-websocket-driver"),
-    "ruby faye-websocket": ("ruby_faye_peer.rb", "faye/websocket", "ruby-faye-websocket"),
-}
-
-Start = Callable[..., tuple[wsdriver.WebSocket, Any, dict[str, Any]]]
-
-
-def ruby(name: str) -> tuple[list[str], dict[str, str]]:
-    """Return how to start a Ruby peer, and its environment."""
-    program = need_program("ruby")
-    script, library, package = PROGRAMS[name]
-    if run([program, "-e", f"require {library!r}"], capture_output=True, check=False).returncode:
-        missing(f"the Ruby library {library} (Debian: {package})")
-    return [program, "-Eutf-8", script], dict(os.environ)
-
-
-def node(name: str, deflate: bool) -> tuple[list[str], dict[str, str]]:
-    """Return how to start an npm peer, and its environment."""
-    package = name.removeprefix("npm ")
-    environment = need_node(package)
-    if deflate:
-        environment = {**need_node("permessage-deflate"), "PEER_DEFLATE": "1"}
-    return [need_program("node"), "driver_peer.js", package], environment
-
-
-@pytest.fixture
-def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
-    """Start a peer and join it to us."""
-    with ExitStack() as stack:
-
-        def join(name: str, role: str, *, deflate: bool = False, **options: Any) -> Any:
-            command, environment = ruby(name) if name.startswith("ruby") else node(name, deflate)
-            return Bench(command, environment, tmp_path, stack).join(role, **options)
-
-        yield join
-
+from tests.interop.originals import ENDS, PLAYERS, SIZES, Start, exchange, say
+from tests.interop.peer import PATIENCE
 
 everybody = pytest.mark.parametrize(("name", "role"), PLAYERS)
 who_deflates = pytest.mark.parametrize(("name", "role"), [player for player in PLAYERS if player[0].startswith("npm")])
-
-
-def exchange(ws: wsdriver.WebSocket, peer: Any, message: str | bytes) -> None:
-    """Send a message to a peer that echoes."""
-    ws.send(message)
-    received(peer.event("message"), message)
-    # Not compared in the assertion: a difference of many bytes takes pytest minutes to show.
-    same = ws.receive(PATIENCE) == message
-    assert same, f"{len(message)} came back changed"
-
-
-def say(peer: Any, message: str | bytes) -> None:
-    """Let a peer send a message."""
-    if isinstance(message, str):
-        peer.do("send", kind="text", data=message)
-    else:
-        peer.do("send", kind="binary", data=message.decode("latin-1"))
 
 
 @everybody

@@ -6,6 +6,7 @@ import importlib
 import os
 import shutil
 import subprocess
+from functools import cache
 from types import ModuleType
 from typing import NoReturn
 
@@ -35,6 +36,15 @@ def need_program(name: str) -> str:
     return path
 
 
+def need_ruby(*libraries: str) -> str:
+    """Return the path of Ruby, which has these libraries, such as ``websocket/driver``."""
+    ruby = need_program("ruby")
+    for library in libraries:
+        if not _succeeds((ruby, "-r", library, "-e", ""), None):
+            missing(f"the Ruby library {library}")
+    return ruby
+
+
 def need_node(package: str) -> dict[str, str]:
     """Return an environment in which node finds an npm package.
 
@@ -47,8 +57,14 @@ def need_node(package: str) -> dict[str, str]:
         os.environ.get("WSDRIVER_NODE_MODULES", ""),
         os.environ.get("NODE_PATH", ""),
     ]
-    environment = {**os.environ, "NODE_PATH": os.pathsep.join(filter(None, places))}
-    found = subprocess.run([node, "-e", f"require({package!r})"], env=environment, capture_output=True, check=False)
-    if found.returncode:
+    path = os.pathsep.join(filter(None, places))
+    if not _succeeds((node, "-e", f"require({package!r})"), path):
         missing(f"the npm package {package}")
-    return environment
+    return {**os.environ, "NODE_PATH": path}
+
+
+@cache
+def _succeeds(command: tuple[str, ...], node_path: str | None) -> bool:
+    """Whether a command does. Kept: many tests ask the same."""
+    environment = {**os.environ, **({} if node_path is None else {"NODE_PATH": node_path})}
+    return subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0

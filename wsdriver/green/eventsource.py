@@ -394,7 +394,10 @@ class EventSource(Transport):
     def last_event_id(self) -> str:
         """The id of the last event that the client got, before it came back; empty where it says nothing."""
         value: str = self.environ.get("HTTP_LAST_EVENT_ID", "")
-        return value.encode("latin-1").decode("utf-8", "replace")
+        try:
+            return value.encode("latin-1").decode()
+        except UnicodeDecodeError:
+            return value  # a browser sends UTF-8; some other clients Latin-1
 
     @property
     def state(self) -> str:

@@ -1,9 +1,11 @@
 // A peer made of the npm package `websocket-driver` or `faye-websocket`, whichever the argument names: commands come in
 // on stdin, events go out on stdout, a JSON line each. peer.py in the folder above lists them. PEER_DEFLATE=1 adds the
-// npm package `permessage-deflate`.
+// npm package `permessage-deflate`. Only `faye-websocket` is a client over TLS and through proxies.
 'use strict';
 
+const fs = require('fs');
 const http = require('http');
+const https = require('https');
 const net = require('net');
 const readline = require('readline');
 const { digest } = require('./payload.js');
@@ -17,6 +19,7 @@ const emit = (event, details) => process.stdout.write(`${JSON.stringify({ event,
 let socket = null;
 
 function watch(ws, echo, headers) {
+  let opened = false;
   const send = (data) => {
     if (faye) ws.send(data);
     else if (Buffer.isBuffer(data)) ws.binary(data);
@@ -27,7 +30,10 @@ function watch(ws, echo, headers) {
     ping: (data) => ws.ping(data, () => emit('pong', { data })),
     close: (code, reason) => (faye ? ws.close(code, reason) : ws.close(reason, code)),
   };
-  ws.on('open', () => emit('open', { protocol: ws.protocol || null, headers: headers() }));
+  ws.on('open', () => {
+    opened = true;
+    emit('open', { protocol: ws.protocol || null, headers: headers() });
+  });
   ws.on('message', ({ data }) => {
     const binary = Buffer.isBuffer(data);
     const bytes = binary ? data : Buffer.from(data);
@@ -35,7 +41,21 @@ function watch(ws, echo, headers) {
     if (echo) send(data);
   });
   ws.on('error', (error) => process.stderr.write(`${error.message}\n`));
-  ws.on('close', ({ code, reason }) => emit('close', { code, reason }));
+  ws.on('close', ({ code, reason }) => {
+    if (opened) emit('close', { code, reason });
+  });
+}
+
+// What a client says of an answer that it did not want, or of none.
+function watchOpening(ws) {
+  let over = false;
+  ws.on('open', () => { over = true; });
+  ws.on('error', ({ message }) => {
+    if (over) return;
+    over = true;
+    if (ws.statusCode && ws.statusCode !== 101) emit('refused', { status: ws.statusCode });
+    else emit('failed', { error: message });
+  });
 }
 
 // What faye-websocket does by itself.
@@ -49,26 +69,36 @@ function wire(driver, stream, fields, echo, headers) {
 }
 
 const commands = {
-  connect({ url, protocols, headers, echo }) {
+  connect({ url, protocols, headers, ca, proxy, echo, limit }) {
     if (faye) {
-      const ws = new library.Client(url, protocols, { headers, extensions });
+      const ws = new library.Client(url, protocols, {
+        headers,
+        extensions,
+        maxLength: limit,
+        tls: ca === null ? {} : { ca: fs.readFileSync(ca) },
+        proxy: proxy === undefined ? {} : { origin: proxy },
+      });
+      watchOpening(ws);
       watch(ws, echo, () => ws.headers);
       return;
     }
     const { hostname, port } = new URL(url);
-    const driver = library.client(url, { protocols });
+    const driver = library.client(url, { protocols, maxLength: limit });
     const stream = net.connect(port, hostname, () => driver.start());
     wire(driver, stream, headers, echo, () => driver.headers);
   },
 
-  listen({ protocols, headers, echo }) {
-    const server = http.createServer();
+  listen({ protocols, headers, certificate, echo, limit }) {
+    const pem = certificate === null ? null : fs.readFileSync(certificate);
+    const server = pem === null ? http.createServer() : https.createServer({ cert: pem, key: pem });
+    server.on('tlsClientError', () => {});
     server.on('upgrade', (request, stream, head) => {
       if (faye) {
-        watch(new library(request, stream, head, protocols, { headers, extensions }), echo, () => request.headers);
+        const options = { headers, extensions, maxLength: limit };
+        watch(new library(request, stream, head, protocols, options), echo, () => request.headers);
         return;
       }
-      const driver = library.http(request, { protocols });
+      const driver = library.http(request, { protocols, maxLength: limit });
       wire(driver, stream, headers, echo, () => request.headers);
       driver.start();
       driver.io.write(head);
