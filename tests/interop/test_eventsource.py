@@ -49,8 +49,8 @@ def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         es.send(es.last_event_id, "end")
         hold(environ)
     elif environ["PATH_INFO"] == "/next":
-        number = int(es.last_event_id.removeprefix("no. ") or 0) + 1
-        es.send("one more" if number < TIMES else "enough", id=f"no. {number}")
+        number = int(es.last_event_id.removeprefix("nº ") or 0) + 1
+        es.send("one more" if number < TIMES else "enough", id=f"nº {number}")
     else:
 
         @es.on("close")
@@ -117,7 +117,7 @@ class TestNpmEventsource:
             for number in range(1, TIMES):
                 self.connect(peer, url_of(server, "/next")) if number == 1 else peer.event("open")
                 found = peer.event("event")
-                assert (found["data"], found["id"]) == ("one more", f"no. {number}")
+                assert (found["data"], found["id"]) == ("one more", f"nº {number}")
                 assert peer.event("error")["comes_back"]
             peer.event("open")
             assert peer.event("event")["data"] == "enough"
