@@ -21,8 +21,13 @@ TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghij
 T = TypeVar("T")
 
 
-def make_options(kind: type[T], given: Mapping[str, Any]) -> T:
+def make_options(kind: type[T], given: Mapping[str, Any], also: Iterable[str] = ()) -> T:
     """Build the dataclass ``kind`` from keyword arguments.
+
+    Args:
+        kind: says which names there are.
+        given: the values.
+        also: names that the caller takes beside them, for the message.
 
     Raises:
         ConfigurationError: a name that ``kind`` does not have; the message names the nearest one.
@@ -30,8 +35,8 @@ def make_options(kind: type[T], given: Mapping[str, Any]) -> T:
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     for name in given:
         if name not in names:
-            near = difflib.get_close_matches(name, names, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(sorted(names))}"
+            near = difflib.get_close_matches(name, [*names, *also], 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(sorted([*names, *also]))}"
             raise ConfigurationError(f"unknown option {name!r}: {hint}")
     return kind(**given)
 

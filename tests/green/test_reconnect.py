@@ -184,7 +184,7 @@ class TestOptions:
             ({"stable_after": -1}, "stable_after must be a positive number"),
             ({"give_up": 404}, "give_up must be callable"),
             ({"max_attempts": 0}, "max_attempts must be an int"),
-            ({"max_delai": 3}, "unknown option 'max_delai'"),
+            ({"max_delai": 3}, "unknown option 'max_delai': did you mean 'max_delay'"),
             ({"open_timeout": "x"}, "open_timeout must be"),
         ],
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from time import monotonic
 from typing import Any
 
@@ -102,7 +102,7 @@ def reconnect(
         ConfigurationError: the URL or an option is wrong; at the call.
         OSError, HandshakeError: the error of the last attempt, where it gives up.
     """
-    chosen = make_options(ClientOptions, {"protocols": protocols, **options})
+    chosen = make_options(ClientOptions, {"protocols": protocols, **options}, [field.name for field in fields(Backoff)])
     if chosen.sock is not None:
         raise ConfigurationError("sock is one connection, and cannot come back")
     check_url(url, chosen)
