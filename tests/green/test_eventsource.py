@@ -277,8 +277,11 @@ class TestHead:
     def test_environ_says_where_and_how_far_the_client_is(self, serve: Serve, kind: str) -> None:
         application = Application()
         site = serve(application, kind)
-        with site.client(path="/news?from=1", headers="Last-Event-ID: Grüße 7\r\n"), site.client():
-            first, second = application.stream(0), application.stream(1)
+        with ExitStack() as clients:
+            clients.enter_context(site.client(path="/news?from=1", headers="Last-Event-ID: Grüße 7\r\n"))
+            first = application.stream(0)
+            clients.enter_context(site.client())
+            second = application.stream(1)
             assert first.url == f"http{'s' * kind.endswith('tls')}://localhost/news?from=1"
             assert first.environ["PATH_INFO"] == "/news"
             assert (first.last_event_id, second.last_event_id) == ("Grüße 7", "")
@@ -433,9 +436,12 @@ class TestClientGone:
     def test_is_noticed_while_nothing_is_sent(self, serve: Serve, kind: str, go: Callable[[Client], None]) -> None:
         application = Application(lambda es: application.listen(es), ping=None)
         site = serve(application, kind)
-        with site.client() as other, site.client() as client:
+        with ExitStack() as clients:
+            other = clients.enter_context(site.client())
+            other_stream = application.stream(0)
+            client = clients.enter_context(site.client())
+            es = application.stream(1)
             client.read_until(lambda: client.retry)
-            other_stream, es = application.stream(0), application.stream(1)
             go(client)
             assert application.outcome() is None
             until(lambda: application.told, "the listener")
@@ -753,8 +759,10 @@ class TestSlowClients:
 
         application = Application(act)
         site = serve(application, kind, send_buffer=SMALL)
-        with site.client(path="/slow", receive_buffer=SMALL) as slow, site.client() as fast:
+        with ExitStack() as clients:
+            slow = clients.enter_context(site.client(path="/slow", receive_buffer=SMALL))
             es = application.stream(0)
+            fast = clients.enter_context(site.client())
             until(lambda: es.buffered_amount > 64 * KB, "the slow client")
             for number in range(50):
                 application.stream(1).send(str(number))
