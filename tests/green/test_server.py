@@ -1,0 +1,198 @@
+"""The server without WSGI: refusing, routing, limits, health checks and figures."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import gevent
+import gevent.socket
+import pytest
+from gevent.event import AsyncResult
+from gevent.pywsgi import WSGIServer
+
+import wsdriver
+from tests.support.net import request
+from tests.support.serving import serving
+
+
+def answer_to(port: int, *pieces: bytes) -> tuple[str, dict[str, str], bytes]:
+    """Send a request, in pieces, and return the status line, headers and body of the answer, up to the stream's end."""
+    with gevent.socket.create_connection(("127.0.0.1", port), 5) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in pieces:
+            sock.sendall(piece)
+            gevent.sleep(0)
+        answer = b""
+        while more := sock.recv(65536):
+            answer += more
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, *lines = head.decode("latin-1").split("\r\n")
+    return status, dict(line.split(": ", 1) for line in lines), body
+
+
+@contextmanager
+def serving_wsgi(app: Any) -> Iterator[int]:
+    """Serve a WSGI application under gevent.pywsgi; the value is its port."""
+    server = WSGIServer(("127.0.0.1", 0), app, log=None, handler_class=wsdriver.WebSocketHandler)
+    server.start()
+    try:
+        yield server.server_port
+    finally:
+        server.stop(timeout=1)
+
+
+def until(condition: Any) -> None:
+    """Wait for what comes soon."""
+    with gevent.Timeout(10):
+        while not condition():
+            gevent.sleep(0.005)
+
+
+class TestReject:
+    def rejecting(self, seen: AsyncResult, *arguments: Any, **keywords: Any) -> Any:
+        def handler(ws: wsdriver.WebSocket) -> None:
+            ws.reject(*arguments, **keywords)
+            seen.set(ws)
+
+        return handler
+
+    def test_reject_answers_403_with_a_sentence_and_the_end(self) -> None:
+        seen: AsyncResult = AsyncResult()
+        with serving(self.rejecting(seen)) as server:
+            status, headers, body = answer_to(server.server_port, request())
+            assert (status, body) == ("HTTP/1.1 403 Forbidden", b"Forbidden\n")
+            assert headers["Connection"] == "close"
+            assert headers["Content-Length"] == str(len(body))
+            ws = seen.get(timeout=5)
+            assert isinstance(ws.close_error, wsdriver.HandshakeError)
+            assert ws.close_error.status == 403
+            assert ws.state == "closed"
+            assert ws.accept() is False
+            assert ws.receive() is None
+            for use in (lambda: ws.send("late"), ws.ping, ws.reject):
+                with pytest.raises(wsdriver.ConnectionClosed, match="Forbidden"):
+                    use()
+            until(lambda: len(server.connections) == 0)
+
+    def test_reject_status_message_and_headers_reach_the_client(self) -> None:
+        seen: AsyncResult = AsyncResult()
+        handler = self.rejecting(seen, 401, "Who is there? é", {"WWW-Authenticate": "Basic", "content-type": "text/x"})
+        with serving(handler) as server:
+            with pytest.raises(wsdriver.HandshakeError) as caught:
+                wsdriver.connect(server.url)
+            assert caught.value.status == 401
+            assert caught.value.headers["WWW-Authenticate"] == "Basic"
+            assert caught.value.headers["Content-Type"] == "text/x"
+            assert caught.value.body == "Who is there? é\n".encode()
+
+    @pytest.mark.parametrize("status", [204, 304])
+    def test_reject_without_content_has_no_body(self, status: int) -> None:
+        with serving(self.rejecting(AsyncResult(), status)) as server:
+            line, headers, body = answer_to(server.server_port, request())
+            assert line.startswith(f"HTTP/1.1 {status} ")
+            assert body == b""
+            assert "Content-Length" not in headers
+
+    def test_reject_status_without_a_name_is_sent_as_it_is(self) -> None:
+        with serving(self.rejecting(AsyncResult(), 499)) as server:
+            assert answer_to(server.server_port, request())[0] == "HTTP/1.1 499 Error"
+
+    @pytest.mark.parametrize("status", [0, 99, 100, 101, 199, 600, 1000, -403, "403", None, 403.0, True])
+    def test_reject_status_that_is_none_raises_and_sends_nothing(self, status: Any) -> None:
+        def handler(ws: wsdriver.WebSocket) -> None:
+            with pytest.raises(wsdriver.ConfigurationError, match="status"):
+                ws.reject(status)
+            ws.send("open all the same")
+
+        with serving(handler) as server, wsdriver.connect(server.url) as ws:
+            assert ws.receive(5) == "open all the same"
+
+    @pytest.mark.parametrize(
+        ("message", "headers"),
+        [
+            (b"bytes", None),
+            (None, None),
+            ("", {"X": "a\r\nEvil: 1"}),
+            ("", {"X Y": "a"}),
+            ("", {"Content-Length": "0"}),
+            ("", {"transfer-encoding": "chunked"}),
+            ("", {"Connection": "keep-alive"}),
+        ],
+    )
+    def test_reject_with_what_cannot_be_sent_raises_and_sends_nothing(self, message: Any, headers: Any) -> None:
+        def handler(ws: wsdriver.WebSocket) -> None:
+            with pytest.raises(wsdriver.ConfigurationError):
+                ws.reject(403, message, headers)
+            ws.send("open all the same")
+
+        with serving(handler) as server, wsdriver.connect(server.url) as ws:
+            assert ws.receive(5) == "open all the same"
+
+    def test_reject_after_the_handshake_is_a_mistake_and_changes_nothing(self) -> None:
+        def handler(ws: wsdriver.WebSocket) -> None:
+            ws.accept()
+            with pytest.raises(RuntimeError, match="close\\(\\) after it"):
+                ws.reject()
+            ws.send("still open")
+
+        with serving(handler) as server, wsdriver.connect(server.url) as ws:
+            assert ws.receive(5) == "still open"
+            assert ws.receive(5) is None
+            assert ws.close_code == 1000
+
+    def test_reject_from_another_thread(self) -> None:
+        def handler(ws: wsdriver.WebSocket) -> None:
+            gevent.get_hub().threadpool.apply(ws.reject, (404, "nobody here"))
+
+        with serving(handler) as server:
+            status, _, body = answer_to(server.server_port, request())
+            assert (status, body) == ("HTTP/1.1 404 Not Found", b"nobody here\n")
+
+    def test_reject_tells_the_listeners(self) -> None:
+        heard: list[Any] = []
+
+        def handler(ws: wsdriver.WebSocket) -> None:
+            ws.on("open", lambda event: heard.append("open"))
+            ws.on("error", lambda error: heard.append(error.status))
+            ws.on("close", lambda event: heard.append("close"))
+            ws.reject(404)
+
+        with serving(handler) as server:
+            answer_to(server.server_port, request())
+            until(lambda: len(heard) >= 2)
+            until(lambda: len(server.connections) == 0)
+        assert heard == [404, "close"]
+
+    def test_reject_in_a_wsgi_application(self) -> None:
+        seen: AsyncResult = AsyncResult()
+
+        def app(environ: Any, start_response: Any) -> Any:
+            ws = wsdriver.WebSocket(environ)
+            ws.reject(429, "too many", {"Retry-After": "5"})
+            seen.set(ws)
+            return ws.wsgi_response()
+
+        with serving_wsgi(app) as port:
+            status, headers, body = answer_to(port, request())
+            assert (status, body) == ("HTTP/1.1 429 Too Many Requests", b"too many\n")
+            assert headers["Retry-After"] == "5"
+            ws = seen.get(timeout=5)
+            assert ws.close_error.status == 429
+            with pytest.raises(wsdriver.ConnectionClosed):
+                ws.send("late")
+
+    def test_reject_in_a_wsgi_application_after_the_handshake_is_a_mistake(self) -> None:
+        def app(environ: Any, start_response: Any) -> Any:
+            ws = wsdriver.WebSocket(environ)
+            for message in ws:
+                with pytest.raises(RuntimeError):
+                    ws.reject()
+                ws.send(message)
+            return ws.wsgi_response()
+
+        with serving_wsgi(app) as port, wsdriver.connect(f"ws://127.0.0.1:{port}/") as ws:
+            ws.send("one")
+            assert ws.receive(5) == "one"
