@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -17,6 +17,7 @@ from wsdriver.environ import Environ
 from wsdriver.exceptions import ConfigurationError, HandshakeError
 from wsdriver.green.options import ConnectionOptions
 from wsdriver.green.registry import Registry
+from wsdriver.green.routes import Routes
 from wsdriver.green.waiting import do_handshake
 from wsdriver.green.websocket import WebSocket
 from wsdriver.green.wsgi import end_session
@@ -112,9 +113,18 @@ class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no type
     When the handler returns, the connection is closed with 1000; when it raises, that is logged, and 1011. A handler
     may instead register listeners (``ws.on``) and return.
 
+    Instead of one handler, a table of them by path may be given; the first pattern that matches is taken, and other
+    paths are answered with 404::
+
+        def chat(ws, room): ...
+        def files(ws, name): ...
+
+        WebSocketServer(address, {"/chat/{room}": chat, "/files/{name:path}": files})
+
     Args:
         listener: an address or a listening socket, as for gevent's servers.
-        handler: called with a :class:`~wsdriver.WebSocket`, whose handshake goes out at its first use.
+        handler: called with a :class:`~wsdriver.WebSocket`, whose handshake goes out at its first use; or such a table.
+            What the path has in the place of a ``{name}`` is given by keyword, unquoted.
         backlog, spawn: as for gevent's servers.
         keyfile, certfile, ssl_context and the other arguments of ``wrap_socket``: for TLS, as for gevent's servers.
         **options: see :class:`ServerOptions`.
@@ -147,17 +157,20 @@ class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no type
     def __init__(
         self,
         listener: Any,
-        handler: Callable[[WebSocket], object],
+        handler: Callable[[WebSocket], object] | Mapping[str, Callable[..., object]],
         *,
         backlog: int | None = None,
         spawn: Any = "default",
         **options: Any,
     ) -> None:
-        if not callable(handler):
-            raise ConfigurationError(f"the handler must be callable with a WebSocket, not {handler!r}")
+        self._routes = Routes(handler) if isinstance(handler, Mapping) else None
+        if self._routes is None and not callable(handler):
+            raise ConfigurationError(
+                f"the handler must be callable with a WebSocket, or a table of such by path, not {handler!r}"
+            )
         tls = {name: options.pop(name) for name in list(options) if name in self._TLS_ARGUMENTS}
         self.options = make_options(ServerOptions, options)
-        self.handler = handler
+        self.handler: Any = handler
         self.connections = Registry()
         if tls:
             tls["ssl_context"] = _server_context(tls)
@@ -190,10 +203,21 @@ class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no type
                 if self.connections.closing:
                     ws._driver.refuse(HandshakeError("the server is stopping", 503))
                 else:
-                    self.handler(ws)
+                    self._call_handler(ws)
         except BaseException as error:
             failure = error
         end_session(ws, failure)
+
+    def _call_handler(self, ws: StreamWebSocket) -> None:
+        if self._routes is None:
+            self.handler(ws)
+            return
+        found = self._routes.find(ws.environ["RAW_URI"])
+        if found is None:
+            ws.reject(404, "there is nothing at this address")
+        else:
+            handler, arguments = found
+            handler(ws, **arguments)
 
     def start(self) -> None:
         self.connections.closing = False
