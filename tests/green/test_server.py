@@ -196,3 +196,84 @@ class TestReject:
         with serving_wsgi(app) as port, wsdriver.connect(f"ws://127.0.0.1:{port}/") as ws:
             ws.send("one")
             assert ws.receive(5) == "one"
+
+
+class TestHealthcheck:
+    GET = b"GET /healthcheck HTTP/1.1\r\nHost: h\r\n\r\n"
+
+    def answer(self, *pieces: bytes, **options: Any) -> tuple[str, dict[str, str], bytes]:
+        def handler(ws: wsdriver.WebSocket) -> None:
+            raise AssertionError("a health check reached the handler")
+
+        with serving(handler, **{"healthcheck": "/healthcheck", **options}) as server:
+            return answer_to(server.server_port, *pieces)
+
+    @pytest.mark.parametrize(
+        "head",
+        [
+            GET,
+            GET.replace(b"/healthcheck", b"/healthcheck?full=1&x=/y"),
+            GET.replace(b"/healthcheck", b"/%68ealthcheck"),
+            b"GET /healthcheck HTTP/1.0\r\n\r\n",
+            request("/healthcheck"),
+            request("/healthcheck", "Origin: http://evil.example\r\n"),
+        ],
+    )
+    def test_get_is_answered_with_200(self, head: bytes) -> None:
+        status, headers, body = self.answer(head, origins=["http://good.example"])
+        assert (status, body) == ("HTTP/1.1 200 OK", b"OK\n")
+        assert headers["Content-Length"] == "3"
+        assert headers["Connection"] == "close"
+
+    def test_get_in_single_bytes_is_answered_with_200(self) -> None:
+        pieces = [self.GET[i : i + 1] for i in range(len(self.GET))]
+        assert self.answer(*pieces)[0] == "HTTP/1.1 200 OK"
+
+    def test_head_is_answered_without_a_body(self) -> None:
+        status, headers, body = self.answer(self.GET.replace(b"GET", b"HEAD"))
+        assert (status, body) == ("HTTP/1.1 200 OK", b"")
+        assert headers["Content-Length"] == "3"
+
+    @pytest.mark.parametrize(
+        "head",
+        [
+            GET.replace(b"GET", b"POST"),
+            GET.replace(b"GET", b"get"),
+            GET.replace(b"/healthcheck", b"/healthcheck/"),
+            GET.replace(b"/healthcheck", b"/healthchecks"),
+            GET.replace(b"/healthcheck", b"/Healthcheck"),
+            GET.replace(b"/healthcheck", b"/x/healthcheck"),
+            GET.replace(b"/healthcheck", b"/?/healthcheck"),
+            GET.replace(b"/healthcheck", b"/").replace(b"Host: h", b"Host: h\r\nX: GET /healthcheck"),
+            GET.replace(b"Host: h\r\n", b""),
+        ],
+    )
+    def test_another_request_is_no_health_check(self, head: bytes) -> None:
+        assert self.answer(head)[0].startswith("HTTP/1.1 400 ")
+
+    def test_without_the_option_there_is_none(self) -> None:
+        assert self.answer(self.GET, healthcheck=None)[0].startswith("HTTP/1.1 400 ")
+
+    def test_health_check_is_no_connection(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level("DEBUG", "wsdriver")
+        with (
+            serving(healthcheck="/healthcheck") as server,
+            gevent.socket.create_connection(("127.0.0.1", server.server_port), 5) as sock,
+        ):
+            sock.sendall(self.GET)
+            assert sock.recv(100).startswith(b"HTTP/1.1 200 OK")
+            assert len(server.connections) == 0
+        assert caplog.records == []
+
+    @pytest.mark.parametrize("path", ["", "healthcheck", "/a?b", "/a#b", 1, True, b"/healthcheck"])
+    def test_path_that_is_none_raises(self, path: Any) -> None:
+        with pytest.raises(wsdriver.ConfigurationError, match="healthcheck"):
+            wsdriver.WebSocketServer(("127.0.0.1", 0), print, healthcheck=path)
+
+
+def test_head_on_any_path_is_refused_without_a_body() -> None:
+    with serving() as server:
+        status, headers, body = answer_to(server.server_port, b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert status.startswith("HTTP/1.1 400 ")
+        assert int(headers["Content-Length"]) > 0
+        assert body == b""

@@ -116,10 +116,11 @@ def reason_of(status: int) -> str:
         return "Error"
 
 
-def refuse_request(error: HandshakeError) -> bytes:
+def refuse_request(error: HandshakeError, head_only: bool = False) -> bytes:
     """Return the whole response to a request that is refused: a plain sentence, and the end of the connection.
 
-    Headers of the error come last, in the place of ours of that name.
+    Headers of the error come last, in the place of ours of that name. ``head_only`` is for HEAD, whose answer has the
+    headers of a body and none.
     """
     reason = reason_of(error.status)
     body = b"" if error.status in _BODILESS else f"{error}\n".encode("utf-8", "replace")
@@ -130,4 +131,4 @@ def refuse_request(error: HandshakeError) -> bytes:
     if error.status == 426:
         fields["upgrade"] = ("Upgrade", "websocket")
     fields.update((name.lower(), (name, value)) for name, value in error.headers.items())
-    return serialize_head(f"HTTP/1.1 {error.status} {reason}", fields.values()) + body
+    return serialize_head(f"HTTP/1.1 {error.status} {reason}", fields.values()) + (b"" if head_only else body)

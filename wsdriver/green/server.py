@@ -15,12 +15,14 @@ from gevent.server import StreamServer
 from wsdriver.driver.driver import Driver
 from wsdriver.environ import Environ
 from wsdriver.exceptions import ConfigurationError, HandshakeError
+from wsdriver.green.healthcheck import check_path, is_healthcheck
 from wsdriver.green.options import ConnectionOptions
 from wsdriver.green.registry import Registry
 from wsdriver.green.routes import Routes
 from wsdriver.green.waiting import do_handshake
 from wsdriver.green.websocket import WebSocket
 from wsdriver.green.wsgi import end_session
+from wsdriver.http import Request
 from wsdriver.options import make_options
 
 __all__ = ["ServerOptions", "WebSocketServer"]
@@ -30,9 +32,18 @@ log = logging.getLogger("wsdriver")
 
 @dataclass(frozen=True)
 class ServerOptions(ConnectionOptions):
-    """The options of a server; ``max_length`` is em-websocket's."""
+    """The options of a server; ``max_length`` is em-websocket's.
+
+    Attributes:
+        healthcheck: the path, such as ``'/healthcheck'``, on which GET and HEAD are answered with 200; None for none.
+    """
 
     max_length: int = 10 * 1024 * 1024
+    healthcheck: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_path(self.healthcheck)
 
 
 class StreamWebSocket(WebSocket):
@@ -54,6 +65,11 @@ class StreamWebSocket(WebSocket):
         return {} if environ is None else environ
 
     @property
+    def request(self) -> Request:
+        """The request's head: to look at it costs less memory than ``environ``, which stays."""
+        return self._driver._parsed_request()
+
+    @property
     def remote_address(self) -> Any:
         return self._address
 
@@ -70,7 +86,7 @@ class StreamWebSocket(WebSocket):
         }
 
     def read_request(self, sock: Any, started: float) -> bool:
-        """Read the request's head; False where the peer went away, or sent what is no WebSocket request.
+        """Read the request's head; False where the peer went away, or sent what is no request.
 
         Args:
             sock: the peer's.
@@ -83,14 +99,16 @@ class StreamWebSocket(WebSocket):
         timeout = self.options.open_timeout
         if not self._wait_opening(None if timeout is None else started + timeout, connected=True):
             driver.refuse(HandshakeError(f"no request came within {timeout} seconds", 408))
-        if driver.ready_state != 0:
-            return False
+        return driver.ready_state == 0
+
+    def check_request(self) -> bool:
+        """Judge the request that has been read; False where it is wrong, and has been refused."""
+        driver = self._driver
         try:
             driver.check()
         except HandshakeError as error:
             driver.refuse(error)
-            return False
-        return True
+        return driver.ready_state == 0  # the check may have called the application, and taken its time
 
     def _accept(self) -> bool:
         driver = self._driver
@@ -200,19 +218,26 @@ class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no type
         failure: BaseException | None = None
         try:
             if ws.read_request(sock, monotonic() if started is None else started):
-                if self.connections.closing:
-                    ws._driver.refuse(HandshakeError("the server is stopping", 503))
-                else:
-                    self._call_handler(ws)
+                self._answer(ws)
         except BaseException as error:
             failure = error
         end_session(ws, failure)
+
+    def _answer(self, ws: StreamWebSocket) -> None:
+        """Answer a request that has been read: by the handler, if it is right."""
+        if self.connections.closing:
+            ws._driver.refuse(HandshakeError("the server is stopping", 503))
+        elif is_healthcheck(ws.request, self.options.healthcheck):
+            self.connections.discard(ws)
+            ws._driver.refuse(HandshakeError("OK", 200))
+        elif ws.check_request():
+            self._call_handler(ws)
 
     def _call_handler(self, ws: StreamWebSocket) -> None:
         if self._routes is None:
             self.handler(ws)
             return
-        found = self._routes.find(ws.environ["RAW_URI"])
+        found = self._routes.find(ws.request.target)
         if found is None:
             ws.reject(404, "there is nothing at this address")
         else:
