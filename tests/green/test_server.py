@@ -15,7 +15,7 @@ from gevent.pywsgi import WSGIServer
 
 import wsdriver
 from tests.support.net import request
-from tests.support.serving import serving
+from tests.support.serving import echo, serving
 
 
 def answer_to(port: int, *pieces: bytes) -> tuple[str, dict[str, str], bytes]:
@@ -277,3 +277,78 @@ def test_head_on_any_path_is_refused_without_a_body() -> None:
         assert status.startswith("HTTP/1.1 400 ")
         assert int(headers["Content-Length"]) > 0
         assert body == b""
+
+
+class TestMaxConnections:
+    def test_over_the_limit_is_503_until_one_leaves(self) -> None:
+        with serving(max_connections=2, healthcheck="/healthcheck") as server:
+            clients = [wsdriver.connect(server.url) for _ in range(2)]
+            for _ in range(2):
+                status, headers, _ = answer_to(server.server_port, request())
+                assert status == "HTTP/1.1 503 Service Unavailable"
+                assert int(headers["Retry-After"]) > 0
+            assert answer_to(server.server_port, TestHealthcheck.GET)[0] == "HTTP/1.1 200 OK"
+            clients[0].close()
+            again = connected_at_last(server.url)
+            for client in (clients[1], again):
+                client.send("in")
+                assert client.receive(5) == "in"
+                client.close()
+
+    def test_over_the_limit_of_an_address_is_429_until_one_leaves(self) -> None:
+        with serving(max_connections_per_ip=1) as server:
+            client = wsdriver.connect(server.url)
+            status, headers, _ = answer_to(server.server_port, request())
+            assert status == "HTTP/1.1 429 Too Many Requests"
+            assert int(headers["Retry-After"]) > 0
+            with gevent.socket.create_connection(("127.0.0.1", server.server_port), 5, ("127.0.0.2", 0)) as other:
+                other.sendall(request())
+                assert other.recv(100).startswith(b"HTTP/1.1 101 ")
+            client.close()
+            connected_at_last(server.url).close()
+
+    def test_requests_that_are_refused_and_probes_take_no_room(self) -> None:
+        def handler(ws: wsdriver.WebSocket) -> None:
+            if ws.handshake.path == "/no":
+                ws.reject()
+            elif ws.handshake.path == "/error":
+                raise ZeroDivisionError
+            else:
+                echo(ws)
+
+        with serving(handler, max_connections=1, max_connections_per_ip=1) as server:
+            silent = gevent.socket.create_connection(("127.0.0.1", server.server_port), 5)
+            for path in ("/no", "/error"):
+                answer_to(server.server_port, request(path))
+                answer_to(server.server_port, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            with connected_at_last(server.url) as ws:
+                ws.send("in")
+                assert ws.receive(5) == "in"
+            silent.close()
+
+    def test_handler_of_listeners_counts_until_the_end(self) -> None:
+        def handler(ws: wsdriver.WebSocket) -> None:
+            ws.on("message", lambda event: ws.send(event.data))
+
+        with serving(handler, max_connections=1) as server, wsdriver.connect(server.url) as ws:
+            ws.send("in")
+            assert ws.receive(5) == "in"
+            assert answer_to(server.server_port, request())[0].startswith("HTTP/1.1 503 ")
+
+    @pytest.mark.parametrize("name", ["max_connections", "max_connections_per_ip"])
+    @pytest.mark.parametrize("value", [0, -1, 1.5, True, "10"])
+    def test_limit_that_is_none_raises(self, name: str, value: Any) -> None:
+        with pytest.raises(wsdriver.ConfigurationError, match=name):
+            wsdriver.WebSocketServer(("127.0.0.1", 0), echo, **{name: value})
+
+
+def connected_at_last(url: str) -> Any:
+    """Connect as soon as there is room: the server notices a little later that somebody has left."""
+    with gevent.Timeout(10):
+        while True:
+            try:
+                return wsdriver.connect(url)
+            except wsdriver.HandshakeError as error:
+                if error.status not in (429, 503):
+                    raise
+                gevent.sleep(0.01)

@@ -15,6 +15,7 @@ from gevent.server import StreamServer
 from wsdriver.driver.driver import Driver
 from wsdriver.environ import Environ
 from wsdriver.exceptions import ConfigurationError, HandshakeError
+from wsdriver.green.admission import Admission
 from wsdriver.green.healthcheck import check_path, is_healthcheck
 from wsdriver.green.options import ConnectionOptions
 from wsdriver.green.registry import Registry
@@ -23,7 +24,7 @@ from wsdriver.green.waiting import do_handshake
 from wsdriver.green.websocket import WebSocket
 from wsdriver.green.wsgi import end_session
 from wsdriver.http import Request
-from wsdriver.options import make_options
+from wsdriver.options import check_int, make_options
 
 __all__ = ["ServerOptions", "WebSocketServer"]
 
@@ -36,14 +37,23 @@ class ServerOptions(ConnectionOptions):
 
     Attributes:
         healthcheck: the path, such as ``'/healthcheck'``, on which GET and HEAD are answered with 200; None for none.
+        max_connections: WebSockets at a time; others are answered with 503, health checks as ever. A WebSocket counts
+            until its handler is done.
+        max_connections_per_ip: ... of one address, as the socket has it; others are answered with 429. (Behind a proxy,
+            that is the proxy's.)
     """
 
     max_length: int = 10 * 1024 * 1024
     healthcheck: str | None = None
+    max_connections: int | None = None
+    max_connections_per_ip: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_path(self.healthcheck)
+        for name in ("max_connections", "max_connections_per_ip"):
+            if getattr(self, name) is not None:
+                check_int(name, getattr(self, name), 1)
 
 
 class StreamWebSocket(WebSocket):
@@ -190,6 +200,7 @@ class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no type
         self.options = make_options(ServerOptions, options)
         self.handler: Any = handler
         self.connections = Registry()
+        self._admission = Admission(self.options.max_connections, self.options.max_connections_per_ip)
         if tls:
             tls["ssl_context"] = _server_context(tls)
             # The handshake is ours to time, in the connection's greenlet.
@@ -221,7 +232,10 @@ class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no type
                 self._answer(ws)
         except BaseException as error:
             failure = error
-        end_session(ws, failure)
+        try:
+            end_session(ws, failure)
+        finally:
+            self._admission.leave(ws)
 
     def _answer(self, ws: StreamWebSocket) -> None:
         """Answer a request that has been read: by the handler, if it is right."""
@@ -231,7 +245,12 @@ class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no type
             self.connections.discard(ws)
             ws._driver.refuse(HandshakeError("OK", 200))
         elif ws.check_request():
-            self._call_handler(ws)
+            try:
+                self._admission.enter(ws, ws.remote_address)
+            except HandshakeError as error:
+                ws._driver.refuse(error)
+            else:
+                self._call_handler(ws)
 
     def _call_handler(self, ws: StreamWebSocket) -> None:
         if self._routes is None:
