@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import gevent
@@ -14,7 +15,7 @@ from gevent.event import AsyncResult
 from gevent.pywsgi import WSGIServer
 
 import wsdriver
-from tests.support.net import request
+from tests.support.net import frame, read_frame, read_head, request
 from tests.support.serving import echo, serving
 
 
@@ -352,3 +353,88 @@ def connected_at_last(url: str) -> Any:
                 if error.status not in (429, 503):
                     raise
                 gevent.sleep(0.01)
+
+
+class TestStats:
+    def test_stats_of_a_new_server_are_zero(self) -> None:
+        server = wsdriver.WebSocketServer(("127.0.0.1", 0), echo)
+        assert asdict(server.stats()) == {
+            "open": 0,
+            "total": 0,
+            "messages_received": 0,
+            "messages_sent": 0,
+            "bytes_received": 0,
+            "bytes_sent": 0,
+            "closes": {},
+        }
+
+    def test_stats_count_while_open_and_after_the_end(self) -> None:
+        def handler(ws: wsdriver.WebSocket) -> None:
+            for message in ws:
+                ws.send(message)
+                ws.send(message)
+
+        head = request()
+        with serving(handler, ping=None) as server:
+            answer_size = len(read_answer(server.server_port, head))
+            until(lambda: server.stats().closes == {1006: 1})
+            before = server.stats()
+            assert (before.open, before.total) == (0, 1)
+            with gevent.socket.create_connection(("127.0.0.1", server.server_port), 5) as sock:
+                sock.sendall(head + frame(1, b"hello") + frame(2, b"12345678"))
+                expected = answer_size + 2 * (2 + 5) + 2 * (2 + 8)
+                received = 0
+                while received < expected:
+                    received += len(sock.recv(expected - received))
+                now = server.stats()
+                assert (now.open, now.total) == (1, 2)
+                assert now.messages_received - before.messages_received == 2
+                assert now.messages_sent - before.messages_sent == 4
+                assert now.bytes_received - before.bytes_received == len(head) + 6 + 5 + 6 + 8
+                assert now.bytes_sent - before.bytes_sent == expected
+                sock.sendall(frame(8, b"\x0f\xa1"))
+                assert read_frame(sock.recv) == (8, b"\x0f\xa1")
+            until(lambda: server.stats().closes == {1006: 1, 4001: 1})
+            after = server.stats()
+            assert (after.open, after.total) == (0, 2)
+            assert (after.messages_received, after.messages_sent) == (2, 4)
+            assert after.bytes_sent - before.bytes_sent == expected + 4
+
+    def test_stats_count_closes_by_code(self) -> None:
+        def handler(ws: wsdriver.WebSocket) -> None:
+            code = int(ws.handshake.path[1:])
+            if code == 1011:
+                raise ZeroDivisionError
+            if code == 403:
+                ws.reject()
+            else:
+                ws.close(code)
+
+        with serving(handler) as server:
+            for code in (1000, 4000, 4000):
+                with wsdriver.connect(f"{server.url}{code}") as ws:
+                    assert ws.receive(5) is None
+            with wsdriver.connect(f"{server.url}4001") as ws:
+                assert ws.receive(5) is None
+            answer_to(server.server_port, request("/403"))
+            answer_to(server.server_port, request("/1011"))  # before the handshake: 500
+            until(lambda: server.stats().closes == {1000: 1, 4000: 2, 4001: 1} and server.stats().total == 6)
+
+    def test_stats_leave_out_health_checks_probes_and_refusals(self) -> None:
+        with serving({"/": echo}, healthcheck="/healthcheck", max_connections=1) as server:
+            answer_to(server.server_port, request("/nowhere"))
+            gevent.socket.create_connection(("127.0.0.1", server.server_port), 5).close()
+            answer_to(server.server_port, TestHealthcheck.GET)
+            answer_to(server.server_port, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            with wsdriver.connect(server.url) as ws:
+                ws.send("in")
+                assert ws.receive(5) == "in"
+                answer_to(server.server_port, request())
+                assert server.stats().total == 1
+
+
+def read_answer(port: int, head: bytes) -> bytes:
+    """Open a WebSocket, drop it, and return the answer's head."""
+    with gevent.socket.create_connection(("127.0.0.1", port), 5) as sock:
+        sock.sendall(head)
+        return read_head(sock.recv)

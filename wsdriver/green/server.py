@@ -20,6 +20,7 @@ from wsdriver.green.healthcheck import check_path, is_healthcheck
 from wsdriver.green.options import ConnectionOptions
 from wsdriver.green.registry import Registry
 from wsdriver.green.routes import Routes
+from wsdriver.green.stats import Ledger, ServerStats
 from wsdriver.green.waiting import do_handshake
 from wsdriver.green.websocket import WebSocket
 from wsdriver.green.wsgi import end_session
@@ -200,6 +201,7 @@ class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no type
         self.options = make_options(ServerOptions, options)
         self.handler: Any = handler
         self.connections = Registry()
+        self._ledger = Ledger()
         self._admission = Admission(self.options.max_connections, self.options.max_connections_per_ip)
         if tls:
             tls["ssl_context"] = _server_context(tls)
@@ -236,9 +238,10 @@ class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no type
             end_session(ws, failure)
         finally:
             self._admission.leave(ws)
+            self._ledger.end(ws)
 
     def _answer(self, ws: StreamWebSocket) -> None:
-        """Answer a request that has been read: by the handler, if it is right."""
+        """Answer a request that has been read: by its handler, if it is right and there is room."""
         if self.connections.closing:
             ws._driver.refuse(HandshakeError("the server is stopping", 503))
         elif is_healthcheck(ws.request, self.options.healthcheck):
@@ -246,22 +249,30 @@ class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no type
             ws._driver.refuse(HandshakeError("OK", 200))
         elif ws.check_request():
             try:
+                handler, arguments = self._find_handler(ws.request.target)
                 self._admission.enter(ws, ws.remote_address)
             except HandshakeError as error:
                 ws._driver.refuse(error)
             else:
-                self._call_handler(ws)
+                self._ledger.begin(ws)
+                handler(ws, **arguments)
 
-    def _call_handler(self, ws: StreamWebSocket) -> None:
+    def _find_handler(self, target: str) -> tuple[Callable[..., object], dict[str, str]]:
+        """Return the handler of a request's target and its keyword arguments.
+
+        Raises:
+            HandshakeError: there is none.
+        """
         if self._routes is None:
-            self.handler(ws)
-            return
-        found = self._routes.find(ws.request.target)
+            return self.handler, {}
+        found = self._routes.find(target)
         if found is None:
-            ws.reject(404, "there is nothing at this address")
-        else:
-            handler, arguments = found
-            handler(ws, **arguments)
+            raise HandshakeError("there is nothing at this address", 404)
+        return found
+
+    def stats(self) -> ServerStats:
+        """Return figures since the server was made: connections, messages, bytes, and closes by code."""
+        return self._ledger.stats()
 
     def start(self) -> None:
         self.connections.closing = False
