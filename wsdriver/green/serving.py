@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import gevent
+from gevent.event import Event
 from gevent.pool import Pool
 
 from wsdriver.green.server import WebSocketServer
@@ -44,24 +45,28 @@ def serve(
     """
     # A pool, so that stop() also waits for handlers that have something to do behind the end of their WebSocket.
     server = WebSocketServer((host, port), handler, **{"spawn": Pool(), **options})
-    server.start()
-    with _ended_by_signals(server):
-        server.serve_forever()
+    asked = Event()
+
+    def stop() -> None:
+        if asked.is_set():
+            server.connections.close(0)
+        asked.set()
+
+    # From before the first connection on: who sees the port open may send a signal.
+    with _signals_call(stop):
+        try:
+            server.start()
+            asked.wait()
+        finally:
+            server.stop()
 
 
 @contextmanager
-def _ended_by_signals(server: WebSocketServer) -> Iterator[None]:
-    """Have SIGTERM and SIGINT stop the server."""
+def _signals_call(stop: Callable[[], None]) -> Iterator[None]:
+    """Have SIGTERM and SIGINT call that, in a greenlet of the main thread."""
     if not gevent.get_hub().main_hub:
         yield
         return
-
-    def stop() -> None:
-        if server.started:
-            server.close()  # serve_forever goes on from there
-        else:
-            server.connections.close(0)
-
     numbers = (signal.SIGTERM, signal.SIGINT)
     before = [(number, signal.getsignal(number)) for number in numbers]
     # Those of gevent's loop: they wake it whichever thread the system gives the signal to.
