@@ -62,6 +62,7 @@ PUBLIC = [
     "is_eventsource",
     "is_websocket",
     "reconnect",
+    "serve",
     "worker",
 ]
 

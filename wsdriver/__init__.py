@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from wsdriver.green.gunicorn import WebSocketWorker as worker
     from wsdriver.green.pywsgi import WebSocketHandler
     from wsdriver.green.server import WebSocketServer
+    from wsdriver.green.serving import serve
     from wsdriver.green.websocket import WebSocket
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "is_eventsource",
     "is_websocket",
     "reconnect",
+    "serve",
     "worker",
 ]
 
@@ -74,6 +76,7 @@ _GREEN = {
     "WebSocketServer": ("wsdriver.green.server", "WebSocketServer"),
     "connect": ("wsdriver.green.client.connecting", "connect"),
     "reconnect": ("wsdriver.green.client.reconnecting", "reconnect"),
+    "serve": ("wsdriver.green.serving", "serve"),
     "worker": ("wsdriver.green.gunicorn", "WebSocketWorker"),
 }
 

@@ -19,6 +19,7 @@ __all__ = [
     "is_eventsource",
     "is_secure",
     "is_websocket",
+    "split_target",
     "url_of",
 ]
 
@@ -88,6 +89,14 @@ def url_of(environ: Environ, secure: bool | None = None) -> str:
     return f"{'wss' if secure else 'ws'}://{host}{target or '/'}"
 
 
+def split_target(target: str) -> tuple[str, str]:
+    """Return the path and the query of a request's target, both as they were sent."""
+    path, _, query = target.partition("?")
+    if not path.startswith("/") and "://" in path:  # the absolute form, RFC 9112 §3.2.2
+        path = "/" + path.split("://", 1)[1].partition("/")[2]
+    return path, query
+
+
 def build_environ(request: Request, body: bytes, base: Environ) -> dict[str, Any]:
     """Build a WSGI environ from a request's head.
 
@@ -96,9 +105,7 @@ def build_environ(request: Request, body: bytes, base: Environ) -> dict[str, Any
         body: what has come behind the head so far; it becomes ``wsgi.input``.
         base: what only the server knows, such as REMOTE_ADDR and wsgi.url_scheme.
     """
-    path, _, query = request.target.partition("?")
-    if not path.startswith("/") and "://" in path:  # the absolute form, RFC 9112 §3.2.2
-        path = "/" + path.split("://", 1)[1].partition("/")[2]
+    path, query = split_target(request.target)
     headers = request.headers
     environ: dict[str, Any] = {
         "REQUEST_METHOD": request.method,

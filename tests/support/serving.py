@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ def echo(ws: wsdriver.WebSocket) -> None:
 
 
 @contextmanager
-def serving(handler: Callable[[Any], object] = echo, **options: Any) -> Iterator[wsdriver.WebSocketServer]:
+def serving(handler: Any = echo, **options: Any) -> Iterator[wsdriver.WebSocketServer]:
     """Serve on a free port of the loopback address; the server's URL is its ``url``."""
     server = wsdriver.WebSocketServer(("127.0.0.1", 0), handler, **options)
     server.start()

@@ -528,7 +528,7 @@ class Driver:
     def _refuse(self, error: HandshakeError) -> None:
         """End before the beginning; a client has nothing to say then."""
         if self._client is None:
-            self.outbox += refuse_request(error)
+            self.outbox += refuse_request(error, self.method == "HEAD")
         self.ready_state = CLOSED
         try:
             self._write()

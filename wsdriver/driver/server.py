@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 
 from wsdriver.driver import hixie
 from wsdriver.driver.origins import Origins
@@ -14,7 +15,7 @@ from wsdriver.environ import Environ, is_websocket
 from wsdriver.exceptions import HandshakeError
 from wsdriver.http import parse_host, serialize_head, split_tokens
 
-__all__ = ["accept_key", "accept_request", "check_request", "refuse_request", "select_protocol"]
+__all__ = ["accept_key", "accept_request", "check_request", "reason_of", "refuse_request", "select_protocol"]
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -103,28 +104,31 @@ def accept_request(
     return serialize_head("HTTP/1.1 101 Switching Protocols", fields)
 
 
-_REASONS = {
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not Found",
-    408: "Request Timeout",
-    426: "Upgrade Required",
-    431: "Request Header Fields Too Large",
-    500: "Internal Server Error",
-    503: "Service Unavailable",
-}
+#: Statuses whose answer has no body (RFC 9110 §6.4.1).
+_BODILESS = (204, 304)
 
 
-def refuse_request(error: HandshakeError) -> bytes:
-    """Return the whole response to a request that failed: a plain sentence, and the end of the connection."""
-    body = f"{error}\n".encode()
-    fields = [
-        ("Content-Type", "text/plain; charset=utf-8"),
-        ("Content-Length", str(len(body))),
-        ("Connection", "close"),
-        *error.headers.items(),
-    ]
+def reason_of(status: int) -> str:
+    """Return the words that stand beside a status."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
+
+
+def refuse_request(error: HandshakeError, head_only: bool = False) -> bytes:
+    """Return the whole response to a request that is refused: a plain sentence, and the end of the connection.
+
+    Headers of the error come last, in the place of ours of that name. ``head_only`` is for HEAD, whose answer has the
+    headers of a body and none.
+    """
+    reason = reason_of(error.status)
+    body = b"" if error.status in _BODILESS else f"{error}\n".encode("utf-8", "replace")
+    fields = {"connection": ("Connection", "close")}
+    if body:
+        fields["content-type"] = ("Content-Type", "text/plain; charset=utf-8")
+        fields["content-length"] = ("Content-Length", str(len(body)))
     if error.status == 426:
-        fields.append(("Upgrade", "websocket"))
-    return serialize_head(f"HTTP/1.1 {error.status} {_REASONS.get(error.status, 'Error')}", fields) + body
+        fields["upgrade"] = ("Upgrade", "websocket")
+    fields.update((name.lower(), (name, value)) for name, value in error.headers.items())
+    return serialize_head(f"HTTP/1.1 {error.status} {reason}", fields.values()) + (b"" if head_only else body)

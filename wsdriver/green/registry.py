@@ -31,13 +31,14 @@ class Registry:
 
     def add(self, connection: Connection | EventSource) -> None:
         """Take a connection in; where all are going away, it is told so once it is open."""
-        connection._on_release = self._discard
+        connection._on_release = self.discard
         self._connections.add(connection)
         self._empty.clear()
         if self.closing:
             get_hub().loop.run_callback(connection._start_close, *GOING_AWAY)
 
-    def _discard(self, connection: Connection | EventSource) -> None:
+    def discard(self, connection: Connection | EventSource) -> None:
+        """Forget a connection: it has ended, or is none after all."""
         self._connections.discard(connection)
         if not self._connections:
             self._empty.set()

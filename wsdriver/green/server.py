@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -15,12 +15,17 @@ from gevent.server import StreamServer
 from wsdriver.driver.driver import Driver
 from wsdriver.environ import Environ
 from wsdriver.exceptions import ConfigurationError, HandshakeError
+from wsdriver.green.admission import Admission
+from wsdriver.green.healthcheck import check_path, is_healthcheck
 from wsdriver.green.options import ConnectionOptions
 from wsdriver.green.registry import Registry
+from wsdriver.green.routes import Routes
+from wsdriver.green.stats import Ledger, ServerStats
 from wsdriver.green.waiting import do_handshake
 from wsdriver.green.websocket import WebSocket
 from wsdriver.green.wsgi import end_session
-from wsdriver.options import make_options
+from wsdriver.http import Request
+from wsdriver.options import check_int, make_options
 
 __all__ = ["ServerOptions", "WebSocketServer"]
 
@@ -29,9 +34,27 @@ log = logging.getLogger("wsdriver")
 
 @dataclass(frozen=True)
 class ServerOptions(ConnectionOptions):
-    """The options of a server; ``max_length`` is em-websocket's."""
+    """The options of a server; ``max_length`` is em-websocket's.
+
+    Attributes:
+        healthcheck: the path, such as ``'/healthcheck'``, on which GET and HEAD are answered with 200; None for none.
+        max_connections: WebSockets at a time; others are answered with 503, health checks as ever. A WebSocket counts
+            until its handler is done.
+        max_connections_per_ip: ... of one address, as the socket has it; others are answered with 429. (Behind a proxy,
+            that is the proxy's.)
+    """
 
     max_length: int = 10 * 1024 * 1024
+    healthcheck: str | None = None
+    max_connections: int | None = None
+    max_connections_per_ip: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_path(self.healthcheck)
+        for name in ("max_connections", "max_connections_per_ip"):
+            if getattr(self, name) is not None:
+                check_int(name, getattr(self, name), 1)
 
 
 class StreamWebSocket(WebSocket):
@@ -53,6 +76,11 @@ class StreamWebSocket(WebSocket):
         return {} if environ is None else environ
 
     @property
+    def request(self) -> Request:
+        """The request's head: to look at it costs less memory than ``environ``, which stays."""
+        return self._driver._parsed_request()
+
+    @property
     def remote_address(self) -> Any:
         return self._address
 
@@ -69,7 +97,7 @@ class StreamWebSocket(WebSocket):
         }
 
     def read_request(self, sock: Any, started: float) -> bool:
-        """Read the request's head; False where the peer went away, or sent what is no WebSocket request.
+        """Read the request's head; False where the peer went away, or sent what is no request.
 
         Args:
             sock: the peer's.
@@ -82,14 +110,16 @@ class StreamWebSocket(WebSocket):
         timeout = self.options.open_timeout
         if not self._wait_opening(None if timeout is None else started + timeout, connected=True):
             driver.refuse(HandshakeError(f"no request came within {timeout} seconds", 408))
-        if driver.ready_state != 0:
-            return False
+        return driver.ready_state == 0
+
+    def check_request(self) -> bool:
+        """Judge the request that has been read; False where it is wrong, and has been refused."""
+        driver = self._driver
         try:
             driver.check()
         except HandshakeError as error:
             driver.refuse(error)
-            return False
-        return True
+        return driver.ready_state == 0  # the check may have called the application, and taken its time
 
     def _accept(self) -> bool:
         driver = self._driver
@@ -112,9 +142,18 @@ class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no type
     When the handler returns, the connection is closed with 1000; when it raises, that is logged, and 1011. A handler
     may instead register listeners (``ws.on``) and return.
 
+    Instead of one handler, a table of them by path may be given; the first pattern that matches is taken, and other
+    paths are answered with 404::
+
+        def chat(ws, room): ...
+        def files(ws, name): ...
+
+        WebSocketServer(address, {"/chat/{room}": chat, "/files/{name:path}": files})
+
     Args:
         listener: an address or a listening socket, as for gevent's servers.
-        handler: called with a :class:`~wsdriver.WebSocket`, whose handshake goes out at its first use.
+        handler: called with a :class:`~wsdriver.WebSocket`, whose handshake goes out at its first use; or such a table.
+            What the path has in the place of a ``{name}`` is given by keyword, unquoted.
         backlog, spawn: as for gevent's servers.
         keyfile, certfile, ssl_context and the other arguments of ``wrap_socket``: for TLS, as for gevent's servers.
         **options: see :class:`ServerOptions`.
@@ -147,18 +186,23 @@ class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no type
     def __init__(
         self,
         listener: Any,
-        handler: Callable[[WebSocket], object],
+        handler: Callable[[WebSocket], object] | Mapping[str, Callable[..., object]],
         *,
         backlog: int | None = None,
         spawn: Any = "default",
         **options: Any,
     ) -> None:
-        if not callable(handler):
-            raise ConfigurationError(f"the handler must be callable with a WebSocket, not {handler!r}")
+        self._routes = Routes(handler) if isinstance(handler, Mapping) else None
+        if self._routes is None and not callable(handler):
+            raise ConfigurationError(
+                f"the handler must be callable with a WebSocket, or a table of such by path, not {handler!r}"
+            )
         tls = {name: options.pop(name) for name in list(options) if name in self._TLS_ARGUMENTS}
         self.options = make_options(ServerOptions, options)
-        self.handler = handler
+        self.handler: Any = handler
         self.connections = Registry()
+        self._ledger = Ledger()
+        self._admission = Admission(self.options.max_connections, self.options.max_connections_per_ip)
         if tls:
             tls["ssl_context"] = _server_context(tls)
             # The handshake is ours to time, in the connection's greenlet.
@@ -187,13 +231,51 @@ class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no type
         failure: BaseException | None = None
         try:
             if ws.read_request(sock, monotonic() if started is None else started):
-                if self.connections.closing:
-                    ws._driver.refuse(HandshakeError("the server is stopping", 503))
-                else:
-                    self.handler(ws)
+                self._answer(ws)
         except BaseException as error:
             failure = error
-        end_session(ws, failure)
+        try:
+            end_session(ws, failure)
+        finally:
+            self._admission.leave(ws)
+            self._ledger.end(ws)
+
+    def _answer(self, ws: StreamWebSocket) -> None:
+        """Answer a request that has been read: by its handler, if it is right and there is room."""
+        if self.connections.closing:
+            ws._driver.refuse(HandshakeError("the server is stopping", 503))
+        elif is_healthcheck(ws.request, self.options.healthcheck):
+            self.connections.discard(ws)
+            ws._driver.refuse(HandshakeError("OK", 200))
+        elif ws.check_request():
+            try:
+                handler, arguments = self._find_handler(ws.request.target)
+                self._admission.enter(ws, ws.remote_address)
+            except HandshakeError as error:
+                ws._driver.refuse(error)
+            else:
+                self._ledger.begin(ws)
+                if arguments:
+                    handler(ws, **arguments)
+                else:
+                    handler(ws)  # without a dict, which costs each idle connection a piece of the C stack
+
+    def _find_handler(self, target: str) -> tuple[Callable[..., object], dict[str, str]]:
+        """Return the handler of a request's target and its keyword arguments.
+
+        Raises:
+            HandshakeError: there is none.
+        """
+        if self._routes is None:
+            return self.handler, {}
+        found = self._routes.find(target)
+        if found is None:
+            raise HandshakeError("there is nothing at this address", 404)
+        return found
+
+    def stats(self) -> ServerStats:
+        """Return figures since the server was made: connections, messages, bytes, and closes by code."""
+        return self._ledger.stats()
 
     def start(self) -> None:
         self.connections.closing = False

@@ -6,16 +6,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from wsdriver.driver.driver import Driver
+from wsdriver.driver.server import reason_of
 from wsdriver.environ import Environ, headers_of, is_secure, url_of
-from wsdriver.exceptions import ConfigurationError
+from wsdriver.exceptions import ConfigurationError, HandshakeError
 from wsdriver.green.connection import Connection
+from wsdriver.green.loop import call_in_hub
 from wsdriver.green.options import ConnectionOptions
 from wsdriver.green.takeover import find_takeover, takeover_of
 from wsdriver.green.wsgi import WsgiResponse
-from wsdriver.http import Headers
-from wsdriver.options import make_options
+from wsdriver.http import Headers, check_header
+from wsdriver.options import check_int, make_options
 
 __all__ = ["Handshake", "WebSocket"]
+
+#: Headers that say where the answer to a refused request ends, and its connection.
+_OF_REFUSALS = frozenset(["connection", "content-length", "transfer-encoding"])
 
 
 class Handshake:
@@ -117,12 +122,52 @@ class WebSocket(Connection):
         port = str(self.environ.get("REMOTE_PORT", ""))
         return (host, int(port) if port.isdigit() else 0)
 
-    def _accept(self) -> bool:
+    def reject(self, status: int = 403, message: str = "", headers: Mapping[str, str] | None = None) -> None:
+        """Answer the request with an HTTP status instead of a handshake. The connection ends; there is no need to wait.
+
+        ``close_error`` is a HandshakeError with that status then, and sending raises ConnectionClosed.
+
+        Args:
+            status: from 200 to 599, such as 401 or 404.
+            message: a sentence for the body; the status says it unless given.
+            headers: that the answer needs, such as WWW-Authenticate, Location or Retry-After.
+
+        Raises:
+            RuntimeError: the handshake has gone out: ``close`` is for that.
+            ConnectionClosed: the peer has gone, or the request is refused already.
+            ConfigurationError: a status or a header that cannot be sent, or the server cannot hand over its connection.
+        """
+        check_int("status", status, 200, 599)
+        if not isinstance(message, str):
+            raise ConfigurationError(f"message must be a str, not {message!r}")
+        for name, value in (headers or {}).items():
+            check_header(name, value)
+            if name.lower() in _OF_REFUSALS:
+                raise ConfigurationError(f"the header {name} is written by reject() itself")
+        error = HandshakeError(message or reason_of(status), status, headers)
+        if self._is_elsewhere():
+            call_in_hub(self._hub, self._reject, error)
+        else:
+            self._reject(error)
+
+    def _reject(self, error: HandshakeError) -> None:
+        driver = self._take_request()
+        if driver.ready_state == 3:
+            raise self._closed_error()
+        if driver.ready_state != 0:
+            raise RuntimeError("the handshake has gone out already: reject() comes before it, close() after it")
+        driver.refuse(error)
+
+    def _take_request(self) -> Driver:
+        """Take the connection over from the server, if that has not happened yet; returns the driver."""
         if self._driver is None:
             sock, early = takeover_of(self.environ).claim(self)
-            driver = Driver(self, self.options, None, False)
-            self._attach(sock, driver, hasattr(sock, "unwrap"), early)
-            return self._start(driver)
+            self._attach(sock, Driver(self, self.options, None, False), hasattr(sock, "unwrap"), early)
+        return self._driver
+
+    def _accept(self) -> bool:
+        if self._driver is None:
+            return self._start(self._take_request())
         return self.state == "open"
 
     def wsgi_response(self) -> WsgiResponse:

@@ -1,0 +1,81 @@
+"""A server that is the whole program: it runs until a signal ends it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import gevent
+from gevent.event import Event
+from gevent.pool import Pool
+
+from wsdriver.green.server import WebSocketServer
+from wsdriver.green.websocket import WebSocket
+
+__all__ = ["serve"]
+
+
+def serve(
+    handler: Callable[[WebSocket], object] | Mapping[str, Callable[..., object]],
+    host: str,
+    port: int,
+    **options: Any,
+) -> None:
+    """Serve WebSockets until SIGTERM or SIGINT comes.
+
+    ::
+
+        wsdriver.serve(handler, "0.0.0.0", 8080)
+
+    At the first signal, no more connections are accepted, and all WebSockets are closed with 1001; this returns when
+    the last handler has returned, or is cut at ``WebSocketServer.stop_timeout``. A second signal cuts them at once.
+    The handlers of both signals are those from before then. Outside of the main thread, no signal is looked at.
+
+    Args:
+        handler: as for :class:`~wsdriver.WebSocketServer`: a handler, or a table of them by path.
+        host: the address to listen at; ``''`` for all.
+        port: the port.
+        **options: of :class:`~wsdriver.WebSocketServer`.
+
+    Raises:
+        ConfigurationError: an option has a wrong name or value.
+        OSError: the address cannot be listened at.
+    """
+    # A pool, so that stop() also waits for handlers that have something to do behind the end of their WebSocket.
+    server = WebSocketServer((host, port), handler, **{"spawn": Pool(), **options})
+    asked = Event()
+
+    def stop() -> None:
+        if asked.is_set():
+            server.connections.close(0)
+        asked.set()
+
+    # From before the first connection on: who sees the port open may send a signal.
+    with _signals_call(stop):
+        try:
+            server.start()
+            asked.wait()
+        finally:
+            server.stop()
+
+
+@contextmanager
+def _signals_call(stop: Callable[[], None]) -> Iterator[None]:
+    """Have SIGTERM and SIGINT call that, in a greenlet of the main thread."""
+    if not gevent.get_hub().main_hub:
+        yield
+        return
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [(number, signal.getsignal(number)) for number in numbers]
+    # Those of gevent's loop: they wake it whichever thread the system gives the signal to.
+    watchers = [gevent.signal_handler(number, stop) for number in numbers]
+    try:
+        yield
+    finally:
+        for watcher in watchers:
+            watcher.cancel()
+        for number, handler in before:
+            if handler is not None:  # else it was not Python's
+                signal.signal(number, handler)
