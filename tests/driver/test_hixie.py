@@ -280,6 +280,15 @@ def test_driver_given_a_wrong_challenge_refuses_it(replacement: tuple[bytes, byt
     assert session.driver.version is None
 
 
+def test_driver_refused_while_it_waits_for_the_challenge_says_no_more() -> None:
+    session = started(HEAD)
+    assert session.wire.take().startswith(b"HTTP/1.1 101 ")
+    session.driver.refuse(HandshakeError("the server is stopping", 503))
+    assert session.wire.take() == b""
+    assert session.driver.state == "closed"
+    assert session.error.status == 503
+
+
 @pytest.mark.parametrize("how", CHUNKINGS)
 def test_driver_given_hixie_75_and_frames_in_chunks_answers(how: str) -> None:
     session = started(b"")

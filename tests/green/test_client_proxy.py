@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import gevent
+import gevent.ssl
 import pytest
+from gevent.event import Event
 
 import wsdriver
 from tests.green.test_client import agreed
@@ -213,6 +216,37 @@ class TestHttps:
             sender = gevent.spawn(lambda: [ws.send(message) for _ in range(3)])
             assert [ws.receive(30) == message for _ in range(3)] == [True] * 3
             sender.get()
+
+    def test_slow_target_behind_a_socket_of_gevents_ssl_stops_nobody_else(
+        self, right: Certificates, proxy: HttpProxy
+    ) -> None:
+        """In a patched program every SSLContext makes such sockets, whose send() returns 0 where it would wait."""
+        context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(right.authority)
+        slow = {"origin": f"https://localhost:{proxy.port}", "tls": context}
+        go_on = Event()
+
+        def handler(ws: wsdriver.WebSocket) -> None:
+            ws.accept()
+            go_on.wait(10)
+            total = 0
+            for message in ws:
+                if message == "end":
+                    ws.send(str(total))
+                else:
+                    total += len(message)
+
+        tls = {"certfile": str(right.certificate), "keyfile": str(right.key)}
+        with serving(handler, **tls) as server:
+            url = f"wss://localhost:{server.server_port}/"
+            with wsdriver.connect(url, proxy=slow, tls={"root_cert_file": right.authority}) as ws:
+                sender = gevent.spawn(lambda: [ws.send(bytes(1_000_000)) for _ in range(10)])
+                gevent.sleep(0.3)
+                assert not sender.ready()
+                go_on.set()
+                sender.get(timeout=10)
+                ws.send("end")
+                assert ws.receive(10) == "10000000"
 
     def test_proxy_is_checked(self, right: Certificates, proxy: HttpProxy) -> None:
         for options in ({}, {"tls": {"root_cert_file": right.authority}}):

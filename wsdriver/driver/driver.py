@@ -460,7 +460,6 @@ class Driver:
         # here, and meanwhile the peer may have gone.
         if self._started or self.ready_state != CONNECTING:
             return False
-        self._started = True
         version = self._version
         self.protocol = select_protocol(environ, self._options.protocols)
         try:
@@ -468,6 +467,7 @@ class Driver:
         except ExtensionError as error:
             self._refuse(HandshakeError(f"the Sec-WebSocket-Extensions header is wrong: {error}"))
             return False
+        self._started = True
         self.outbox += accept_request(environ, version, self.protocol, headers)
         if version.opening is Opening.CHALLENGE:
             self._write()
@@ -527,7 +527,8 @@ class Driver:
 
     def _refuse(self, error: HandshakeError) -> None:
         """End before the beginning; a client has nothing to say then."""
-        if self._client is None:
+        # (With the head out and hixie-76's challenge not yet here, an answer of HTTP would follow another.)
+        if self._client is None and not self._started:
             self.outbox += refuse_request(error, self.method == "HEAD")
         self.ready_state = CLOSED
         try:

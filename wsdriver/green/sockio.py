@@ -66,7 +66,8 @@ def write_from(sock: Any, fd: int, data: bytearray) -> int:
     view = memoryview(data)
     part = view[:MAX_WRITE]
     try:
-        return sock.send(part)  # type: ignore[no-any-return]
+        # (0: gevent's SSLSocket does not raise where it would have to wait.)
+        return sock.send(part) or WANT_WRITE
     except (BlockingIOError, SSLWantWriteError):
         return WANT_WRITE
     except SSLWantReadError:

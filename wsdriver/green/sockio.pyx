@@ -75,7 +75,7 @@ cpdef Py_ssize_t write_from(sock, int fd, bytearray data) except -3:
     view = memoryview(data)
     part = view[:MAX_WRITE]
     try:
-        return sock.send(part)
+        return sock.send(part) or -2
     except (BlockingIOError, SSLWantWriteError):
         return -2
     except SSLWantReadError:

@@ -171,8 +171,7 @@ class Transport:
             except OSError as error:
                 self._write_failed(error)
                 return
-            if count <= 0:
-                # (0: gevent's SSLSocket does not raise where it would have to wait.)
+            if count < 0:
                 self._write_blocked = True
                 if count == -1:
                     self._write_for_read = True

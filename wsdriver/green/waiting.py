@@ -30,7 +30,10 @@ def write_all(sock: Any, data: bytes) -> None:
         OSError: the connection is lost.
     """
     while data:
-        data = data[wait_for(sock, wait_write, sock.send, data) :]
+        count = wait_for(sock, wait_write, sock.send, data)
+        if count == 0:
+            wait_write(sock.fileno())  # gevent's SSLSocket does not raise where it would have to wait
+        data = data[count:]
 
 
 def wait_for(sock: Any, wait: Callable[[int], object], call: Callable[..., T], *arguments: Any) -> T:

@@ -114,7 +114,9 @@ class LayeredTls:
             try:
                 count = self._outer.send(self._unsent[:RECORD])
             except BlockingIOError:
-                raise ssl.SSLWantWriteError("the socket below has to be writable") from None
+                count = 0
+            if count == 0:  # also from gevent's SSLSocket, which does not raise
+                raise ssl.SSLWantWriteError("the socket below has to be writable")
             self._unsent = self._unsent[count:]
 
     # --- as any socket ----------------------------------------------------------------------------------------------
