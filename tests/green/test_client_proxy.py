@@ -228,7 +228,7 @@ class TestHttps:
 
         def handler(ws: wsdriver.WebSocket) -> None:
             ws.accept()
-            go_on.wait(10)
+            go_on.wait(60)
             total = 0
             for message in ws:
                 if message == "end":
@@ -240,13 +240,24 @@ class TestHttps:
         with serving(handler, **tls) as server:
             url = f"wss://localhost:{server.server_port}/"
             with wsdriver.connect(url, proxy=slow, tls={"root_cert_file": right.authority}) as ws:
-                sender = gevent.spawn(lambda: [ws.send(bytes(1_000_000)) for _ in range(10)])
-                gevent.sleep(0.3)
+                sent = 0
+
+                def send() -> None:
+                    nonlocal sent
+                    while not go_on.is_set():
+                        ws.send(bytes(1_000_000))
+                        sent += 1
+
+                sender = gevent.spawn(send)
+                before = -1
+                while sent > before:  # however much the system's buffers take
+                    before = sent
+                    gevent.sleep(0.3)
                 assert not sender.ready()
                 go_on.set()
-                sender.get(timeout=10)
+                sender.get(timeout=20)
                 ws.send("end")
-                assert ws.receive(10) == "10000000"
+                assert ws.receive(20) == str(sent * 1_000_000)
 
     def test_proxy_is_checked(self, right: Certificates, proxy: HttpProxy) -> None:
         for options in ({}, {"tls": {"root_cert_file": right.authority}}):

@@ -100,8 +100,8 @@ class _Recorder:
 
     def __init__(self) -> None:
         self.port = 0
-        self.to_server = b""
-        self.to_client = b""
+        self.to_server = bytearray()
+        self.to_client = bytearray()
         self.targets: list[tuple[str, int]] = []
         self.connections = 0  # that are open
         #: Where every tunnel really leads to, instead of the target that was asked for.
