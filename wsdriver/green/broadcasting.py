@@ -1,0 +1,18 @@
+"""One message to many connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["broadcast"]
+
+
+def broadcast(websockets: Iterable[Any], message: str | bytes, *, slow: str = "close") -> int:
+    """Send a message to many WebSockets."""
+    count = 0
+    for ws in tuple(websockets):
+        if ws.ready_state == 1:
+            ws.send(message)
+            count += 1
+    return count
