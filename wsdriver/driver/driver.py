@@ -110,7 +110,7 @@ class Driver:
         protocol: the subprotocol that was agreed, or None.
         ready_state: 0 connecting, 1 open, 2 closing, 3 closed.
         direct: whether payloads go out as they are: not masked, nor seen by an extension.
-        framing: what decides which bytes a message becomes: where it is equal, connections send the same (:meth:`frame`);
+        framing: what decides which bytes a message becomes: where it is equal, they are the same (:meth:`frame`);
             None where this one's are its own: they are masked, or a compressor keeps its context.
         state: the same in words: ``'connecting'``, ``'open'``, ``'closing'`` or ``'closed'``.
     """

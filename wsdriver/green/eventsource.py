@@ -49,7 +49,7 @@ class EventSourceOptions:
         send_timeout: seconds that ``send`` may wait for a slow client before the connection is cut.
         close_timeout: seconds that the rest may take to go out at the end.
         write_limit: bytes that may wait for a slow client before ``send`` waits.
-        outbound_limit: bytes that may wait for a slow client when one more event comes, else the connection is cut. None
+        outbound_limit: bytes that may wait for a slow client when one more event comes, else it is cut off. None
             for never by ``send``, which waits, and for 1 MiB by a broadcast.
     """
 

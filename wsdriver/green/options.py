@@ -21,7 +21,7 @@ class ConnectionOptions(DriverOptions):
         close_timeout: seconds that the closing handshake may take before the connection is cut.
         send_timeout: seconds that ``send`` may wait for a slow peer before the connection is cut.
         write_limit: bytes that may wait for a slow peer before ``send`` waits.
-        outbound_limit: bytes that may wait for a slow peer when one more message comes, else the connection is cut. None
+        outbound_limit: bytes that may wait for a slow peer when one more message comes, else it is cut off. None
             for never by ``send``, which waits, and for 1 MiB by a broadcast.
         inbound_limit: bytes that may wait for ``receive`` before reading pauses.
         inbound_messages: messages that may wait for ``receive`` before reading pauses.
