@@ -1,8 +1,8 @@
 """Request and response heads (RFC 9112), parsed by h11 behind stricter gates.
 
 h11 knows the grammar; plain requests, which could mean nothing else to it, are parsed without asking it. What it
-tolerates for the sake of old peers, and a WebSocket endpoint must not, is refused before it sees a byte: bare line feeds
-and folded lines (request smuggling), heads without an end, too many fields.
+tolerates for the sake of old peers, and a WebSocket endpoint must not, is refused before it sees a byte: bare line
+feeds and folded lines (request smuggling), heads without an end, too many fields.
 """
 
 from __future__ import annotations
