@@ -3,7 +3,7 @@
 #     ruby em_websocket.rb <file of key and certificates, in PEM>
 #
 # The first line is {"listener": port, ...}; every other one is [port of the peer, event, details ...]. A text that begins
-# with a slash is an order, others come back. em_websocket_twin.py is the same on wsdriver.
+# with a slash is an order, others come back; some paths are orders too. em_websocket_twin.py is the same on wsdriver.
 
 require 'digest/sha1'
 require 'em-websocket'
@@ -85,7 +85,17 @@ end
 
 def handle(ws)
   ws.peer, = Socket.unpack_sockaddr_in(ws.get_peername)
-  ws.onopen { |handshake| report(ws, 'open', facts(ws, handshake)) }
+  path = nil
+  ws.onopen do |handshake|
+    report(ws, 'open', facts(ws, handshake))
+    path = handshake.path
+    case path
+    when '/open/send' then ws.send('welcome')
+    when '/open/ping' then ws.ping('welcome')
+    when '/open/close' then ws.close(3001, 'no')
+    when '/open/raise' then raise 'as asked'
+    end
+  end
   ws.onmessage do |text|
     report(ws, 'message', 'text', hex(text))
     text.start_with?('/') ? obey(ws, text) : ws.send(text)
@@ -97,7 +107,10 @@ def handle(ws)
   ws.onping { |data| report(ws, 'ping', hex(data)) }
   ws.onpong { |data| report(ws, 'pong', hex(data)) }
   ws.onerror { |error| report(ws, 'error', kind(error)) }
-  ws.onclose { |event| report(ws, 'close', event[:code], hex(event[:reason] || ''), event[:was_clean]) }
+  ws.onclose do |event|
+    report(ws, 'close', event[:code], hex(event[:reason] || ''), event[:was_clean])
+    raise 'as asked' if path == '/close/raise'
+  end
 end
 
 def listen(options, &block)
@@ -109,7 +122,8 @@ EM.run do
   pem = ARGV.fetch(0)
   ports = {
     plain: listen({}) { |ws| handle(ws) },
-    closing: listen({ close_timeout: 0.3 }) { |ws| handle(ws) },
+    health: listen({}) { |ws| handle(ws) },
+    closing: listen({ close_timeout: 0.15 }) { |ws| handle(ws) },
     limit: listen({}) do |ws|
       ws.max_frame_size = 1000
       handle(ws)

@@ -102,6 +102,15 @@ def handler(ws: wsdriver.WebSocket) -> None:
     @ws.on("open")
     def on_open(event: Any) -> None:
         report(peer, "open", facts(ws, ws.options.max_length))
+        path = ws.handshake.path
+        if path == "/open/send":
+            ws.send("welcome")
+        elif path == "/open/ping":
+            ws.ping("welcome")
+        elif path == "/open/close":
+            ws.close(3001, "no")
+        elif path == "/open/raise":
+            raise RuntimeError("as asked")
 
     @ws.on("message")
     def on_message(event: Any) -> None:
@@ -118,7 +127,12 @@ def handler(ws: wsdriver.WebSocket) -> None:
     ws.on("ping", lambda event: report(peer, "ping", to_hex(event.data)))
     ws.on("pong", lambda event: report(peer, "pong", to_hex(event.data)))
     ws.on("error", lambda error: report(peer, "error", kind(error)))
-    ws.on("close", lambda event: report(peer, "close", event.code, to_hex(event.reason.encode()), event.was_clean))
+
+    @ws.on("close")
+    def on_close(event: Any) -> None:
+        report(peer, "close", event.code, to_hex(event.reason.encode()), event.was_clean)
+        if ws.handshake.path == "/close/raise":
+            raise RuntimeError("as asked")
 
 
 def listen(**options: Any) -> Server:
@@ -134,7 +148,8 @@ def main() -> None:
     logging.basicConfig(level=logging.DEBUG)
     servers = {
         "plain": listen(),
-        "closing": listen(close_timeout=0.3),
+        "health": listen(healthcheck="/healthcheck"),
+        "closing": listen(close_timeout=0.15),
         "limit": listen(max_length=1000),
         "debug": listen(debug=True),
         "proxy": listen(secure_proxy=True),
