@@ -17,6 +17,7 @@ from wsdriver.environ import Environ
 from wsdriver.exceptions import ConfigurationError, HandshakeError
 from wsdriver.forwarded import TRUSTED_PROXIES, check_trusted
 from wsdriver.green.admission import Admission
+from wsdriver.green.flashpolicy import answer_policy
 from wsdriver.green.healthcheck import check_path, is_healthcheck
 from wsdriver.green.options import ConnectionOptions
 from wsdriver.green.proxied import Client, by_headers, by_proxy_protocol
@@ -49,6 +50,8 @@ class ServerOptions(ConnectionOptions):
             variable FORWARDED_ALLOW_IPS, else the loopback addresses.
         proxy_protocol: whether trusted proxies begin each connection with HAProxy's PROXY protocol, version 1 or 2,
             before TLS. One that does not is cut.
+        flash_policy: whether a connection that asks for Flash's policy file, as web-socket-js does, is told that
+            everybody may connect. It is no connection.
         secure_proxy: whether a proxy that says nothing of it ends TLS for all clients: then URLs are ``wss:``.
     """
 
@@ -59,6 +62,7 @@ class ServerOptions(ConnectionOptions):
     trusted_proxies: Any = None
     proxy_protocol: bool = False
     secure_proxy: bool = False
+    flash_policy: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -68,7 +72,7 @@ class ServerOptions(ConnectionOptions):
                 check_int(name, getattr(self, name), 1)
         if self.trusted_proxies is not None:
             object.__setattr__(self, "trusted_proxies", check_trusted(self.trusted_proxies))
-        for name in ("proxy_protocol", "secure_proxy"):
+        for name in ("proxy_protocol", "secure_proxy", "flash_policy"):
             check_bool(name, getattr(self, name))
 
 
@@ -115,16 +119,17 @@ class StreamWebSocket(WebSocket):
             base[TRUSTED_PROXIES] = self.options.trusted_proxies
         return base
 
-    def read_request(self, sock: Any, tls: bool, deadline: float | None) -> bool:
+    def read_request(self, sock: Any, tls: bool, early: bytes, deadline: float | None) -> bool:
         """Read the request's head; False where the peer went away, or sent what is no request.
 
         Args:
             sock: the peer's.
             tls: whether the socket does TLS.
+            early: bytes that came off the socket already.
             deadline: of the opening phase, by the monotonic clock.
         """
         driver = Driver(self, self.options, None, True)
-        self._attach(sock, driver, tls, b"")
+        self._attach(sock, driver, tls, early)
         if self._sock is not None:
             self._read()  # most clients have sent it by now
         if not self._wait_opening(deadline, connected=True):
@@ -271,12 +276,16 @@ class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no type
 
     def _serve(self, sock: Any, client: Client, deadline: float | None) -> None:
         """Serve one connection; returns when its socket is closed."""
+        early = answer_policy(sock, deadline) if self.options.flash_policy else b""
+        if early is None:
+            sock.close()
+            return
         server_name = self.address[:2] if isinstance(self.address, tuple) else ("localhost", 0)
         ws = StreamWebSocket(self.options, client, server_name)
         self.connections.add(ws)
         failure: BaseException | None = None
         try:
-            if ws.read_request(sock, self.ssl_enabled, deadline):
+            if ws.read_request(sock, self.ssl_enabled, early, deadline):
                 self._answer(ws)
         except BaseException as error:
             failure = error
