@@ -25,6 +25,7 @@ from wsdriver.driver.driver import Driver
 from wsdriver.events import CloseEvent, Emitter, L, Listener, MessageEvent, OpenEvent, PingEvent, PongEvent, check_event
 from wsdriver.exceptions import ConnectionClosed, HandshakeError
 from wsdriver.framing.opcodes import BINARY, PING, TEXT
+from wsdriver.green.framelog import FrameLog
 from wsdriver.green.loop import call_in_hub, scratch_of, spawn_for
 from wsdriver.green.options import ConnectionOptions
 from wsdriver.green.sockio import get_ident, read_into, unacknowledged
@@ -174,9 +175,14 @@ class Connection(Transport):
         self._driver = driver
         driver.observer = self
         driver.keeps_controls = self._emitter is not None
+        debug = self.options.debug
+        if debug:
+            sock = FrameLog(sock, driver, self._client, early)
         if not self._watch(sock, driver.outbox, secure):
             self._lose(ConnectionAbortedError("the socket was closed before the handshake"))
             return
+        if debug:
+            self._fd = -1  # all has to pass through the log
         if early:
             self.bytes_received += len(early)
             driver.parse(early)

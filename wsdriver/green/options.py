@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wsdriver.driver.options import DriverOptions
-from wsdriver.options import check_int, check_seconds
+from wsdriver.options import check_bool, check_int, check_seconds
 
 __all__ = ["ConnectionOptions"]
 
@@ -23,6 +23,8 @@ class ConnectionOptions(DriverOptions):
         write_limit: bytes that may wait for a slow peer before ``send`` waits.
         inbound_limit: bytes that may wait for ``receive`` before reading pauses.
         inbound_messages: messages that may wait for ``receive`` before reading pauses.
+        debug: whether each frame is logged, at DEBUG on the logger ``wsdriver``: its kind, length and first bytes, and
+            of the opening handshake the first lines. Slow.
     """
 
     ping: float | None = 20
@@ -33,11 +35,13 @@ class ConnectionOptions(DriverOptions):
     write_limit: int = 64 * 1024
     inbound_limit: int = 1024 * 1024
     inbound_messages: int = 4096
+    debug: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("ping", "ping_timeout", "open_timeout", "close_timeout", "send_timeout"):
             check_seconds(name, getattr(self, name))
+        check_bool("debug", self.debug)
         check_int("write_limit", self.write_limit, 0)
         check_int("inbound_limit", self.inbound_limit, 1)
         check_int("inbound_messages", self.inbound_messages, 1)
