@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import socket as stdlib_socket
+from copy import copy
 from time import monotonic
 from typing import Any
 
@@ -30,6 +31,7 @@ from wsdriver.green.loop import call_in_hub, scratch_of, spawn_for
 from wsdriver.green.options import ConnectionOptions
 from wsdriver.green.sockio import get_ident, read_into, unacknowledged
 from wsdriver.green.transport import Transport
+from wsdriver.options import check_int
 
 __all__ = ["Connection"]
 
@@ -865,6 +867,29 @@ class Connection(Transport):
     def version(self) -> str | None:
         """The protocol version's name, such as ``'hybi-13'``."""
         return None if self._driver is None else self._driver.version
+
+    @property
+    def max_length(self) -> int:
+        """Bytes that a message of the peer may have, 0 for no limit.
+
+        It may be set at any time, for this connection only. Messages that wait for ``receive`` have been judged
+        already; the one that is being read may be judged by either.
+
+        Raises:
+            ConfigurationError: it is set to what the option cannot be.
+        """
+        limit: int = self.options.max_length if self._driver is None else self._driver.max_length
+        return limit
+
+    @max_length.setter
+    def max_length(self, value: int) -> None:
+        if self._driver is None:
+            # The driver will be made of the options.
+            check_int("max_length", value, 0)
+            self.options = copy(self.options)
+            object.__setattr__(self.options, "max_length", value)
+        else:
+            self._driver.max_length = value
 
     @property
     def pingable(self) -> bool:
