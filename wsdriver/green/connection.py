@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import socket as stdlib_socket
 from copy import copy
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -26,6 +27,7 @@ from wsdriver.driver.driver import Driver
 from wsdriver.events import CloseEvent, Emitter, L, Listener, MessageEvent, OpenEvent, PingEvent, PongEvent, check_event
 from wsdriver.exceptions import ConnectionClosed, HandshakeError
 from wsdriver.framing.opcodes import BINARY, PING, TEXT
+from wsdriver.green.failures import dispatch_end
 from wsdriver.green.framelog import FrameLog
 from wsdriver.green.loop import call_in_hub, scratch_of, spawn_for
 from wsdriver.green.options import ConnectionOptions
@@ -416,7 +418,7 @@ class Connection(Transport):
         emitter = self._emitter
         if emitter is not None and waiter is None and not emitter.has_listeners("message"):
             # Nobody is in receive() or run() to call them.
-            spawn_for(self._hub, self._dispatch_end)
+            spawn_for(self._hub, partial(dispatch_end, self))
 
     def _request_ended(self, status: int) -> None:
         """The server takes the request for answered, with that status, or for broken off (0): its handler is done."""
