@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from gevent import socket
 
 import wsdriver
+from tests.interop.test_drafts import EM, start_original
 from tests.support.net import frame, read_frame, read_head, request
 from tests.support.serving import serving
 from tests.support.tls import Certificates, make_certificates
@@ -72,6 +74,18 @@ def test_request_in_any_pieces_is_answered_and_the_connection_closed(
         assert server.stats().total == 0
         assert len(server.connections) == 0
     assert caplog.records == []
+
+
+def test_answer_is_that_of_em_websocket(tmp_path: Path) -> None:
+    answers = []
+    with ExitStack() as stack:
+        port = start_original(EM, stack, tmp_path / "log")
+        server = stack.enter_context(serving(flash_policy=True))
+        for asked in (port, server.server_port):
+            with socket.create_connection(("127.0.0.1", asked), 10) as sock:
+                sock.sendall(ASKED)
+                answers.append(read_all(sock))
+    assert answers[0] == answers[1]
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])

@@ -130,6 +130,23 @@ class TestHeaders:
             sock.sendall(request("/", lines))
             assert said(sock) == seen("198.51.100.1", 0, False)
 
+    def test_on_a_unix_socket_are_believed(self, tmp_path: Path) -> None:
+        """Who may connect there is a matter of its permissions."""
+        path = str(tmp_path / "server.sock")
+        with socket.socket(socket.AF_UNIX) as listener, gevent.Timeout(10):
+            listener.bind(path)
+            listener.listen()
+            server = wsdriver.WebSocketServer(listener, report, trusted_proxies=[])
+            server.start()
+            try:
+                for lines, expected in (("X-Forwarded-For: 192.0.2.7\r\n", "('192.0.2.7', 0) "), ("", " ('', '', ")):
+                    with socket.socket(socket.AF_UNIX) as sock:
+                        sock.connect(path)
+                        sock.sendall(request("/", lines))
+                        assert said(sock).startswith(expected)
+            finally:
+                server.stop(timeout=1)
+
     @pytest.mark.parametrize("value", [5, ["10.0.0.0/33"], ["proxy.example"], [b"10.0.0.1"], "10.0.0.0/8,x", [None]])
     def test_list_that_is_none_raises(self, value: Any) -> None:
         with pytest.raises(wsdriver.ConfigurationError, match="trusted_proxies"):
