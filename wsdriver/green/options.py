@@ -21,6 +21,8 @@ class ConnectionOptions(DriverOptions):
         close_timeout: seconds that the closing handshake may take before the connection is cut.
         send_timeout: seconds that ``send`` may wait for a slow peer before the connection is cut.
         write_limit: bytes that may wait for a slow peer before ``send`` waits.
+        outbound_limit: bytes that may wait for a slow peer when one more message comes, else it is cut off. None
+            for never by ``send``, which waits, and for 1 MiB by a broadcast.
         inbound_limit: bytes that may wait for ``receive`` before reading pauses.
         inbound_messages: messages that may wait for ``receive`` before reading pauses.
         debug: whether each frame is logged, at DEBUG on the logger ``wsdriver``: its kind, length and first bytes, and
@@ -33,6 +35,7 @@ class ConnectionOptions(DriverOptions):
     close_timeout: float | None = 10
     send_timeout: float | None = None
     write_limit: int = 64 * 1024
+    outbound_limit: int | None = None
     inbound_limit: int = 1024 * 1024
     inbound_messages: int = 4096
     debug: bool = False
@@ -43,5 +46,7 @@ class ConnectionOptions(DriverOptions):
             check_seconds(name, getattr(self, name))
         check_bool("debug", self.debug)
         check_int("write_limit", self.write_limit, 0)
+        if self.outbound_limit is not None:
+            check_int("outbound_limit", self.outbound_limit, 1)
         check_int("inbound_limit", self.inbound_limit, 1)
         check_int("inbound_messages", self.inbound_messages, 1)

@@ -30,6 +30,12 @@ WRITE = 2
 #: never make it wait.)
 MAX_BURST = 1024 * 1024
 
+#: From this size on, a server's payload is not copied into the buffer.
+LARGE = 32768
+
+#: The ``outbound_limit`` of broadcasts, where the options have none.
+BROADCAST_LIMIT = 1024 * 1024
+
 
 class Transport:
     """A socket, watched by its hub, and the bytes that wait for it.
@@ -38,7 +44,7 @@ class Transport:
     (:meth:`_on_readable`) and says what its end means (:meth:`_lose`, :meth:`_gone`, :meth:`_closed_error`).
 
     Args:
-        options: of which ``write_limit`` and ``send_timeout`` are looked at.
+        options: of which ``write_limit``, ``outbound_limit`` and ``send_timeout`` are looked at.
         hub: to which it belongs; the running thread's unless given.
 
     Attributes:
@@ -50,6 +56,7 @@ class Transport:
         "__weakref__",
         "_burst",
         "_drained",
+        "_due",
         "_ended",
         "_fd",
         "_hub",
@@ -58,6 +65,7 @@ class Transport:
         "_loop",
         "_on_release",
         "_out",
+        "_outbound_limit",
         "_reader",
         "_released",
         "_secure",
@@ -89,11 +97,14 @@ class Transport:
         self._split = 0
         self._burst = 0
         self._write_limit = options.write_limit
+        limit = options.outbound_limit
+        self._outbound_limit = -1 if limit is None else limit
         self._write_blocked = False
         self._write_for_read = False
         self._reader: Any = None
         self._writer: Any = None
         self._timer: Any = None
+        self._due = False  # among those that the broadcasts of this turn write to at its end
         self._drained: list[Any] | None = None
         self._ended: list[Any] | None = None
         self._on_release: Any = None
@@ -191,6 +202,36 @@ class Transport:
                 out.clear()
             else:
                 del out[:count]
+
+    def _share(self, data: bytes, later: bool) -> None:
+        """Take what other connections take as well: it is not copied, unless it is small or something else waits.
+
+        Args:
+            data: to be written now, or as soon as the peer takes more.
+            later: whether the caller sees to it that it is written.
+        """
+        if later and len(data) < LARGE:
+            self._out += data
+            return
+        if self._large is None and not self._secure:
+            self._large = data
+            self._large_start = 0
+            self._split = len(self._out)
+        else:
+            self._out += data
+        if not self._write_blocked:
+            self._flush()
+
+    def _is_behind(self) -> bool:
+        """Tell whether more waits than may, for one who does not wait himself."""
+        limit = BROADCAST_LIMIT if self._outbound_limit < 0 else self._outbound_limit
+        if self._unsent() > limit and not self._write_blocked:
+            self._flush()  # it may only have waited for the end of this turn
+        return self._write_blocked and self._unsent() > limit
+
+    def _cut(self) -> None:
+        """End the connection of a peer that does not take what it is sent."""
+        self._lose(ConnectionAbortedError(f"the peer was cut: {self._unsent()} bytes waited for it (outbound_limit)"))
 
     def _unsent(self) -> int:
         """Return how many bytes wait for the socket."""
