@@ -18,6 +18,7 @@ from typing import Any
 from wsdriver.exceptions import ConfigurationError
 
 __all__ = [
+    "FORWARDED_HEADERS",
     "TRUSTED_PROXIES",
     "check_trusted",
     "forwarded_client",
@@ -41,6 +42,9 @@ _HEADERS = (
     ("X-Forwarded-Ssl", ("on",)),
     ("X-Forwarded-Scheme", ("https", "wss")),
 )
+#: All headers in which proxies tell of their client.
+FORWARDED_HEADERS = ("X-Forwarded-For", *(name for name, _ in _HEADERS))
+
 _KEYS = {name: "HTTP_" + name.upper().replace("-", "_") for name, _ in _HEADERS}
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import gevent
 
 from wsdriver.exceptions import HandshakeError
-from wsdriver.forwarded import forwarded_client, is_trusted, says_secure
+from wsdriver.forwarded import FORWARDED_HEADERS, forwarded_client, is_trusted, says_secure
 from wsdriver.http import Headers
 from wsdriver.proxy_protocol import MAX_SIZE, ProxyHeadReader
 
@@ -71,7 +71,8 @@ def by_proxy_protocol(sock: Any, client: Client, trusted: Any, deadline: float |
 
 def by_headers(client: Client, headers: Headers, trusted: Any) -> Client:
     """Return whom a trusted proxy speaks for, by the headers of its request; from others these change nothing."""
-    if not is_trusted(client.host, trusted):
+    # (Most requests have none of them, and to find that out is the cheaper part.)
+    if not any(map(headers.get_all, FORWARDED_HEADERS)) or not is_trusted(client.host, trusted):
         return client
     host = forwarded_client(headers.get_all("X-Forwarded-For"), trusted)
     return Client(client.address if host is None else (host, 0), client.secure or says_secure(headers))
