@@ -23,6 +23,9 @@ __all__ = ["broadcast"]
 
 log = logging.getLogger("wsdriver")
 
+#: Bytes that a small message counts for, by the time that it takes to send it.
+MIN_COST = 2048
+
 #: Bytes that went out since broadcasts last let others have their turn.
 _burst = 0
 
@@ -170,7 +173,7 @@ def broadcast(
         else:
             here = shared.deliver(members, slow == "close")
             count += here
-            _pace(here * len(shared.data))
+            _pace(here * max(len(shared.data), MIN_COST))
     return count
 
 
