@@ -58,6 +58,7 @@ PUBLIC = [
     "WebSocketHandler",
     "WebSocketServer",
     "__version__",
+    "broadcast",
     "connect",
     "is_eventsource",
     "is_websocket",
