@@ -33,6 +33,7 @@ from wsdriver.extensions import PermessageDeflate
 from wsdriver.version import __version__
 
 if TYPE_CHECKING:
+    from wsdriver.green.channel.channel import Channel
     from wsdriver.green.client.connecting import connect
     from wsdriver.green.client.reconnecting import reconnect
     from wsdriver.green.eventsource import EventSource
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from wsdriver.green.websocket import WebSocket
 
 __all__ = [
+    "Channel",
     "ConfigurationError",
     "ConnectionClosed",
     "Driver",
@@ -70,6 +72,7 @@ __all__ = [
 #: Public names that need gevent, and where they live. No submodule of this package may bear one of them: importing it
 #: would put the module in the place of the name.
 _GREEN = {
+    "Channel": ("wsdriver.green.channel.channel", "Channel"),
     "EventSource": ("wsdriver.green.eventsource", "EventSource"),
     "WebSocket": ("wsdriver.green.websocket", "WebSocket"),
     "WebSocketHandler": ("wsdriver.green.pywsgi", "WebSocketHandler"),
