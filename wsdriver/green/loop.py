@@ -19,7 +19,7 @@ from gevent._hub_local import get_hub_if_exists
 from gevent.hub import Hub, Waiter
 from gevent.monkey import get_original
 
-__all__ = ["call_in_hub", "io_hub", "scratch_of", "spawn_for"]
+__all__ = ["call_in_hub", "io_hub", "is_io_hub", "scratch_of", "spawn_for"]
 
 #: The real one: gevent's patch makes the name mean a lock for greenlets.
 allocate_lock: Callable[[], Any] = get_original("_thread", "allocate_lock")
@@ -156,11 +156,16 @@ def _run_io_hub(pid: int, started: Any) -> None:
     hub.switch()
 
 
+def is_io_hub(hub: Any) -> bool:
+    """Tell whether it is one of those that run in a thread of their own."""
+    return hub in _io_hubs.values()
+
+
 def spawn_for(hub: Any, function: Callable[[], object]) -> None:
     """Call a function of the application, from the hub, where it may wait: in a greenlet, or, if handlers are threads,
     in a thread.
     """
-    if hub in _io_hubs.values():
+    if is_io_hub(hub):
         # In a greenlet: it waits where all threads of the pool are taken.
         spawn(hub.threadpool.spawn, function)
     else:
