@@ -59,6 +59,7 @@ PUBLIC = [
     "WebSocketHandler",
     "WebSocketServer",
     "__version__",
+    "broadcast",
     "connect",
     "is_eventsource",
     "is_websocket",

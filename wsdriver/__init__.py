@@ -33,6 +33,7 @@ from wsdriver.extensions import PermessageDeflate
 from wsdriver.version import __version__
 
 if TYPE_CHECKING:
+    from wsdriver.green.broadcasting import broadcast
     from wsdriver.green.channel.channel import Channel
     from wsdriver.green.client.connecting import connect
     from wsdriver.green.client.reconnecting import reconnect
@@ -61,6 +62,7 @@ __all__ = [
     "WebSocketHandler",
     "WebSocketServer",
     "__version__",
+    "broadcast",
     "connect",
     "is_eventsource",
     "is_websocket",
@@ -77,6 +79,7 @@ _GREEN = {
     "WebSocket": ("wsdriver.green.websocket", "WebSocket"),
     "WebSocketHandler": ("wsdriver.green.pywsgi", "WebSocketHandler"),
     "WebSocketServer": ("wsdriver.green.server", "WebSocketServer"),
+    "broadcast": ("wsdriver.green.broadcasting", "broadcast"),
     "connect": ("wsdriver.green.client.connecting", "connect"),
     "reconnect": ("wsdriver.green.client.reconnecting", "reconnect"),
     "serve": ("wsdriver.green.serving", "serve"),

@@ -35,6 +35,7 @@ cdef class Driver:
     cdef readonly object close_received
     cdef readonly object close_sent
     cdef readonly bint direct
+    cdef readonly object framing
     cdef readonly list inbox
     cdef public bint keeps_controls
     cdef public object observer

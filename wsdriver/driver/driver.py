@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+from collections.abc import Hashable
 from functools import partial
 from typing import Any
 
@@ -109,6 +110,8 @@ class Driver:
         protocol: the subprotocol that was agreed, or None.
         ready_state: 0 connecting, 1 open, 2 closing, 3 closed.
         direct: whether payloads go out as they are: not masked, nor seen by an extension.
+        framing: what decides which bytes a message becomes: where it is equal, they are the same (:meth:`frame`);
+            None where this one's are its own: they are masked, or a compressor keeps its context.
         state: the same in words: ``'connecting'``, ``'open'``, ``'closing'`` or ``'closed'``.
     """
 
@@ -146,6 +149,7 @@ class Driver:
         "close_received",
         "close_sent",
         "direct",
+        "framing",
         "inbox",
         "keeps_controls",
         "observer",
@@ -167,6 +171,7 @@ class Driver:
         self._io: IO | None = None
         self._messages: Messages | None = None
         self.direct = False
+        self.framing: Hashable | None = None
         self.ready_state = CONNECTING
         self._version: Version = HYBI_13
         self._decoder: FrameDecoder = None  # type: ignore[assignment]  # until open
@@ -559,6 +564,7 @@ class Driver:
         version = self._version
         if not version.framed:
             self._hixie = HixieDecoder(options.max_length, version.closing_frame)
+            self.framing = None if self._masks else "hixie"
             return
         masked = version.masking is Masking.PAYLOAD and not self._masks
         self._firsts = version.first_bytes()
@@ -582,6 +588,12 @@ class Driver:
             else:
                 self._extensions = None
         self.direct = self._extensions is None and not self._masks
+        if self._masks:
+            return
+        if self._extensions is None:
+            self.framing = self._firsts
+        elif self._extensions.sharing_key is not None:
+            self.framing = (self._firsts, self._extensions.sharing_key)
 
     def _connect(self, data: bytes) -> None:
         """Read on in the opening handshake."""
@@ -902,6 +914,22 @@ class Driver:
         else:
             return False
         return True
+
+    def frame(self, opcode: int, data: bytes) -> bytes | None:
+        """Return the bytes that a message becomes, here and wherever ``framing`` is equal; nothing is sent.
+
+        Returns:
+            None where the version has no such message, or the connection is not open.
+
+        Raises:
+            WebSocketError: an extension failed; the connection is failed with it.
+        """
+        start = len(self.outbox)
+        if not self.send_data(opcode, data):
+            return None
+        frame = bytes(self.outbox[start:])
+        del self.outbox[start:]
+        return frame
 
     def send_head(self, opcode: int, size: int) -> bool:
         """Put only the head of a data frame into the outbox, where the state allows: the caller writes the payload.

@@ -27,7 +27,7 @@ An error that a session raises on an incoming message fails the connection: with
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from wsdriver.exceptions import ConfigurationError, ExtensionError, ProtocolError
@@ -81,6 +81,14 @@ class Session:
     def process_outgoing_message(self, message: Message) -> Message:
         """Return the message as it shall go out. What this raises comes out of the call that sends."""
         return message
+
+    @property
+    def sharing_key(self) -> Hashable | None:
+        """What decides, beside the message, how an outgoing one is changed; None where that is this session's alone.
+
+        Of sessions with the same key, one may change a message for all: a broadcast. So none may keep anything of it.
+        """
+        return None
 
     def close(self) -> None:
         """Free what the session holds. Called once, also where the extension was offered but not agreed."""
@@ -273,6 +281,16 @@ class Extensions:
         self.active = True
         self.reserved |= bits
         self.only_marked = self.only_marked and only_marked
+
+    @property
+    def sharing_key(self) -> Hashable | None:
+        """What decides how outgoing messages are changed; None where connections cannot share that: see Session."""
+        keys = [getattr(session, "sharing_key", None) for _, session, _ in self._active]
+        return (
+            None
+            if None in keys
+            else tuple(zip((extension.name for extension, _, _ in self._active), keys, strict=True))
+        )
 
     # --- messages ---------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ first message that needs them, and dropped after each where context takeover is 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -163,6 +163,14 @@ class _DeflateSession(Session):
         self._deflater = self._inflater = None
 
     # --- out --------------------------------------------------------------------------------------------------------
+
+    @property
+    def sharing_key(self) -> Hashable | None:
+        """Alike are those that compress each message on its own, and with the same settings."""
+        if self._own_takeover:
+            return None
+        options = self._options
+        return (self._own_bits, options.level, options.mem_level, options.strategy, options.threshold)
 
     def process_outgoing_message(self, message: Message) -> Message:
         data = message.data

@@ -1,26 +1,147 @@
-"""One message to many connections."""
+"""One message to many connections: made once for all that send the same bytes, and never waiting for one of them."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from gevent import get_hub, getcurrent, sleep
+
+from wsdriver.exceptions import WebSocketError
+from wsdriver.framing.eventstream import serialize_event
+from wsdriver.framing.opcodes import BINARY, TEXT
+from wsdriver.green.loop import call_in_hub
+from wsdriver.green.transport import MAX_BURST, Transport
+
+if TYPE_CHECKING:
+    from wsdriver.green.connection import Connection
+    from wsdriver.green.eventsource import EventSource
 
 __all__ = ["broadcast"]
 
+log = logging.getLogger("wsdriver")
+
+#: Bytes that went out since broadcasts last let others have their turn.
+_burst = 0
+
+
+class Broadcast:
+    """A message on its way to many, as each kind of connection sends it.
+
+    Attributes:
+        opcode: of the message.
+        data: its payload.
+        frames: the bytes on the wire, by the framing of those connections (``Driver.framing``); None where that cannot
+            carry it.
+    """
+
+    __slots__ = ("_id", "_text", "data", "frames", "opcode")
+
+    def __init__(self, opcode: int, data: bytes, text: str | None, id: str | None) -> None:  # noqa: A002
+        self.opcode = opcode
+        self.data = data
+        self.frames: dict[Any, bytes | None] = {}
+        self._text = text
+        self._id = id
+
+    def event(self) -> bytes | None:
+        """Return it as an event of an event stream; None where it is no text."""
+        if "event" not in self.frames:
+            self.frames["event"] = None if self._text is None else serialize_event(self._text, None, self._id)
+        return self.frames["event"]
+
+    def deliver(self, connections: Iterable[Any], closes_slow: bool) -> int:
+        """Send it to connections of this thread's hub; returns how many have taken it."""
+        count = 0
+        for connection in connections:
+            if connection._is_behind():
+                if closes_slow:
+                    connection._cut()
+                continue
+            try:
+                count += connection._broadcast(self)
+            except WebSocketError as error:  # of an extension, which has failed that connection
+                log.warning("a broadcast message could not be sent to one connection: %s", error)
+        return count
+
 
 def broadcast(
-    websockets: Iterable[Any],
-    message: str | bytes,
+    connections: Iterable[Connection | EventSource],
+    message: str | bytes | bytearray | memoryview,
+    binary: bool | None = None,
+    *,
     slow: str = "close",
-    id: str | None = None,  # noqa: A002
+    id: str | None = None,  # noqa: A002  # as in EventSource.send
 ) -> int:
-    """Send a message to many WebSockets."""
+    """Send a message to many connections, without ever waiting for one of them.
+
+    ::
+
+        wsdriver.broadcast(server.connections, "hello")
+
+    It is framed once for all WebSockets that frame alike, and compressed once for all that compress alike and keep no
+    context between messages (``PermessageDeflate(no_context_takeover=True)``); large messages are not copied for each.
+    An EventSource sends it as an event. Connections that are not open, and those that cannot carry it (binary messages:
+    event streams and the hixie versions) are left out.
+
+    Args:
+        connections: WebSockets and EventSources, also of other threads.
+        message: str goes out as text, bytes-like as binary.
+        binary: True or False to say otherwise, as for ``WebSocket.send``.
+        slow: what happens to who has more than its ``outbound_limit`` waiting already: ``'close'`` cuts the
+            connection, so that the peer comes back and knows that it missed something; ``'skip'`` leaves it out.
+        id: of the event.
+
+    Returns:
+        how many have got it: it is in their buffers or beyond.
+
+    Raises:
+        TypeError: the message is neither str nor bytes-like, or something is no connection.
+        ValueError: ``slow`` is neither word, or CR, LF or NUL in the id.
+        UnicodeError: it cannot be text.
+    """
+    if slow not in ("close", "skip"):
+        raise ValueError(f"slow must be 'close' or 'skip', not {slow!r}")
+    shared = _prepare(message, binary, id)
+    by_hub: dict[Any, list[Any]] = {}
+    if isinstance(connections, Transport):
+        raise TypeError("broadcast() takes many connections: a list of them")
+    for connection in connections:
+        if not isinstance(connection, Transport):
+            raise TypeError(f"broadcast() takes WebSockets and EventSources, not {type(connection).__name__}")
+        by_hub.setdefault(connection._hub, []).append(connection)
     count = 0
-    for ws in tuple(websockets):
-        if ws.ready_state == 1:
-            if not hasattr(ws, "last_event_id"):
-                ws.send(message)
-            elif isinstance(message, str):
-                ws.send(message, id=id)
-            count += 1
+    for hub, members in by_hub.items():
+        if members[0]._is_elsewhere():
+            count += call_in_hub(hub, shared.deliver, members, slow == "close")
+        else:
+            here = shared.deliver(members, slow == "close")
+            count += here
+            _pace(here * len(shared.data))
     return count
+
+
+def _prepare(message: Any, binary: bool | None, id: str | None) -> Broadcast:  # noqa: A002
+    if isinstance(message, str):
+        opcode, data, text = (BINARY if binary else TEXT), message.encode(), None if binary else message
+    elif isinstance(message, (bytes, bytearray, memoryview)):
+        opcode, data, text = BINARY, bytes(message), None
+        if binary is False:
+            opcode, text = TEXT, data.decode()
+    else:
+        raise TypeError(f"broadcast() takes str or bytes, not {type(message).__name__}")
+    shared = Broadcast(opcode, data, text, id)
+    if id is not None:
+        shared.event()  # says what is wrong with it before anything has gone out
+    return shared
+
+
+def _pace(size: int) -> None:
+    """Let others have their turn, where much has gone out: who broadcasts in a loop would leave them none."""
+    global _burst
+    _burst += size
+    if _burst > MAX_BURST:
+        _burst = 0
+        if getcurrent() is not get_hub():
+            sleep(0)

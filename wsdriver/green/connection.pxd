@@ -35,6 +35,7 @@ cdef class Connection(Transport):
     cdef Py_ssize_t _inbound_limit
     cdef Py_ssize_t _inbound_messages
 
+    cpdef bint _broadcast(self, message) except -1
     cpdef _next(self, timeout, bint elsewhere=*)
     cpdef _read(self)
     cpdef _resume_waiter(self)

@@ -635,6 +635,8 @@ class Connection(Transport):
         if self._thread != get_ident():
             call_in_hub(self._hub, self.send, message, binary, compress)
             return
+        if self._write_blocked and self._outbound_limit >= 0 and self._is_behind():
+            self._cut()
         opcode = TEXT
         if binary is None:
             if not isinstance(message, str):
@@ -662,6 +664,32 @@ class Connection(Transport):
         if self._sock is None:
             raise self._closed_error()
         self._pace()
+
+    def _broadcast(self, message: Any) -> bool:
+        """Send a message that goes to many, without waiting; False where this connection cannot.
+
+        Args:
+            message: a ``Broadcast``; its frames are shared by the connections that frame alike.
+        """
+        driver = self._driver
+        if driver is None or driver.ready_state != OPEN:
+            return False
+        framing = driver.framing
+        if framing is None:
+            if not driver.send_data(message.opcode, message.data, None):
+                return False
+            if not self._write_blocked:
+                self._flush()
+        else:
+            frames = message.frames
+            if framing not in frames:
+                frames[framing] = driver.frame(message.opcode, message.data)
+            frame = frames[framing]
+            if frame is None:
+                return False
+            self._share(frame)
+        self.messages_sent += 1
+        return self._sock is not None
 
     def _opened_driver(self) -> Driver:
         if self._driver is None or self._driver.ready_state == CONNECTING:

@@ -49,6 +49,8 @@ class EventSourceOptions:
         send_timeout: seconds that ``send`` may wait for a slow client before the connection is cut.
         close_timeout: seconds that the rest may take to go out at the end.
         write_limit: bytes that may wait for a slow client before ``send`` waits.
+        outbound_limit: bytes that may wait for a slow client when one more event comes, else it is cut off. None
+            for never by ``send``, which waits, and for 1 MiB by a broadcast.
     """
 
     headers: Any = field(default_factory=dict)
@@ -58,6 +60,7 @@ class EventSourceOptions:
     send_timeout: float | None = None
     close_timeout: float | None = 10
     write_limit: int = 64 * 1024
+    outbound_limit: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("retry", "ping", "ping_timeout", "send_timeout", "close_timeout"):
@@ -65,6 +68,8 @@ class EventSourceOptions:
         if self.retry is not None and isinf(self.retry):
             raise ConfigurationError("retry must be a number of seconds that can be told, not infinite")
         check_int("write_limit", self.write_limit, 0)
+        if self.outbound_limit is not None:
+            check_int("outbound_limit", self.outbound_limit, 1)
         if not isinstance(self.headers, Mapping):
             raise ConfigurationError(f"headers must be a mapping of names to values, not {self.headers!r}")
         for name, value in self.headers.items():
@@ -175,6 +180,8 @@ class EventSource(Transport):
         if self._is_elsewhere():
             call_in_hub(self._hub, self._write, data)
             return
+        if self._outbound_limit >= 0 and self._is_behind():
+            self._cut()
         if self._state == "open":
             self._out += data
             if not self._write_blocked:
@@ -182,6 +189,14 @@ class EventSource(Transport):
         if self._state != "open":
             raise self._closed_error()
         self._pace()
+
+    def _broadcast(self, message: Any) -> bool:
+        """Send a message that goes to many, without waiting; False where this stream cannot."""
+        event = message.event()
+        if event is None or self._state != "open":
+            return False
+        self._share(event)
+        return self._sock is not None
 
     def _emptied(self, was_blocked: bool) -> None:
         self._wake_drained()

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from gevent import get_hub, spawn
-from gevent.hub import Hub
+from gevent import get_hub, getcurrent, spawn
+from gevent._hub_local import get_hub_if_exists
+from gevent.hub import Hub, Waiter
 from gevent.monkey import get_original
 
 __all__ = ["call_in_hub", "io_hub", "is_io_hub", "scratch_of", "spawn_for"]
@@ -48,16 +49,19 @@ def scratch_of(hub: Hub) -> bytearray:
 
 
 def call_in_hub(hub: Hub, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function in a greenlet of another thread's hub, and block this thread until it is done.
+    """Call a function in a greenlet of another thread's hub, and wait until it is done.
+
+    A greenlet waits as greenlets do, and the others of its thread go on: two hubs may call each other. Where this
+    thread has no hub, or this is the hub itself, the thread is blocked.
 
     Raises:
         RuntimeError: that thread has ended.
         what the function raises.
     """
-    done = allocate_lock()
-    done.acquire()
     outcome: list[Any] = [None, None]
     running = False
+    own = get_hub_if_exists()
+    done = _Blocked() if own is None or getcurrent() is own else _Switched(own)
 
     def run() -> None:
         nonlocal running
@@ -67,11 +71,11 @@ def call_in_hub(hub: Hub, function: Callable[..., Any], *arguments: Any) -> Any:
         except BaseException as error:
             outcome[1] = error
         finally:
-            done.release()
+            done.set()
 
     hub.loop.run_callback_threadsafe(spawn, run)
     waited = 0
-    while not done.acquire(timeout=PATIENCE):
+    while not done.wait():
         if hub.thread_ident not in sys._current_frames():
             raise RuntimeError("the thread that the connection belongs to has ended")
         waited += PATIENCE
@@ -80,6 +84,54 @@ def call_in_hub(hub: Hub, function: Callable[..., Any], *arguments: Any) -> Any:
     if outcome[1] is not None:
         raise outcome[1]
     return outcome[0]
+
+
+class _Blocked:
+    """Waits for another thread by blocking this one."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = allocate_lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        self._lock.release()
+
+    def wait(self) -> bool:
+        """Wait, :data:`PATIENCE` seconds at most; tells whether it is set."""
+        return bool(self._lock.acquire(timeout=PATIENCE))
+
+
+class _Switched:
+    """Waits for another thread in a greenlet of this one's hub."""
+
+    __slots__ = ("_async", "_hub", "_is_set")
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._is_set = False
+        self._async = hub.loop.async_()
+
+    def set(self) -> None:
+        self._is_set = True
+        self._async.send()
+
+    def wait(self) -> bool:
+        """Wait, :data:`PATIENCE` seconds at most; tells whether it is set."""
+        waiter = Waiter(self._hub)
+        timer = self._hub.loop.timer(PATIENCE)
+        self._async.start(waiter.switch, None)
+        timer.start(waiter.switch, None)
+        try:
+            if not self._is_set:
+                waiter.get()
+        finally:
+            timer.close()
+            self._async.stop()
+            if self._is_set:
+                self._async.close()
+        return self._is_set
 
 
 def io_hub() -> Hub:

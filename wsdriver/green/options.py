@@ -21,6 +21,8 @@ class ConnectionOptions(DriverOptions):
         close_timeout: seconds that the closing handshake may take before the connection is cut.
         send_timeout: seconds that ``send`` may wait for a slow peer before the connection is cut.
         write_limit: bytes that may wait for a slow peer before ``send`` waits.
+        outbound_limit: bytes that may wait for a slow peer when one more message comes, else it is cut off. None
+            for never by ``send``, which waits, and for 1 MiB by a broadcast.
         inbound_limit: bytes that may wait for ``receive`` before reading pauses.
         inbound_messages: messages that may wait for ``receive`` before reading pauses.
     """
@@ -31,6 +33,7 @@ class ConnectionOptions(DriverOptions):
     close_timeout: float | None = 10
     send_timeout: float | None = None
     write_limit: int = 64 * 1024
+    outbound_limit: int | None = None
     inbound_limit: int = 1024 * 1024
     inbound_messages: int = 4096
 
@@ -39,5 +42,7 @@ class ConnectionOptions(DriverOptions):
         for name in ("ping", "ping_timeout", "open_timeout", "close_timeout", "send_timeout"):
             check_seconds(name, getattr(self, name))
         check_int("write_limit", self.write_limit, 0)
+        if self.outbound_limit is not None:
+            check_int("outbound_limit", self.outbound_limit, 1)
         check_int("inbound_limit", self.inbound_limit, 1)
         check_int("inbound_messages", self.inbound_messages, 1)

@@ -13,6 +13,7 @@ cdef class Transport:
     cdef public object _loop
     cdef public object _on_release
     cdef public bytearray _out
+    cdef Py_ssize_t _outbound_limit
     cdef public object _reader
     cdef public bint _released
     cdef public bint _secure
@@ -30,5 +31,7 @@ cdef class Transport:
     cdef readonly object options
 
     cpdef _flush(self)
+    cpdef bint _is_behind(self)
     cpdef _pace(self)
+    cpdef _share(self, bytes data)
     cpdef Py_ssize_t _unsent(self)

@@ -30,6 +30,9 @@ WRITE = 2
 #: never make it wait.)
 MAX_BURST = 1024 * 1024
 
+#: The ``outbound_limit`` of broadcasts, where the options have none.
+BROADCAST_LIMIT = 1024 * 1024
+
 
 class Transport:
     """A socket, watched by its hub, and the bytes that wait for it.
@@ -38,7 +41,7 @@ class Transport:
     (:meth:`_on_readable`) and says what its end means (:meth:`_lose`, :meth:`_gone`, :meth:`_closed_error`).
 
     Args:
-        options: of which ``write_limit`` and ``send_timeout`` are looked at.
+        options: of which ``write_limit``, ``outbound_limit`` and ``send_timeout`` are looked at.
         hub: to which it belongs; the running thread's unless given.
 
     Attributes:
@@ -58,6 +61,7 @@ class Transport:
         "_loop",
         "_on_release",
         "_out",
+        "_outbound_limit",
         "_reader",
         "_released",
         "_secure",
@@ -89,6 +93,8 @@ class Transport:
         self._split = 0
         self._burst = 0
         self._write_limit = options.write_limit
+        limit = options.outbound_limit
+        self._outbound_limit = -1 if limit is None else limit
         self._write_blocked = False
         self._write_for_read = False
         self._reader: Any = None
@@ -191,6 +197,28 @@ class Transport:
                 out.clear()
             else:
                 del out[:count]
+
+    def _share(self, data: bytes) -> None:
+        """Write what other connections write as well: it is not copied, unless something else waits."""
+        if self._large is None and not self._secure:
+            self._large = data
+            self._large_start = 0
+            self._split = len(self._out)
+        else:
+            self._out += data
+        if not self._write_blocked:
+            self._flush()
+
+    def _is_behind(self) -> bool:
+        """Tell whether more waits than may, for one who does not wait himself."""
+        if not self._write_blocked:
+            return False
+        limit = self._outbound_limit
+        return self._unsent() > (BROADCAST_LIMIT if limit < 0 else limit)
+
+    def _cut(self) -> None:
+        """End the connection of a peer that does not take what it is sent."""
+        self._lose(ConnectionAbortedError(f"the peer was cut: {self._unsent()} bytes waited for it (outbound_limit)"))
 
     def _unsent(self) -> int:
         """Return how many bytes wait for the socket."""
