@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from tests.support.driving import head_of, load_vectors, pieces, request
+from wsdriver import http
 from wsdriver.exceptions import ConfigurationError, HandshakeError
 from wsdriver.http import (
     MAX_FIELDS,
@@ -160,6 +165,70 @@ def test_parse_request_returns_its_parts() -> None:
     assert (parsed.method, parsed.target, parsed.http_version) == ("GET", "/a?x=%20", "1.1")
     assert parsed.headers.get_all("X-A") == ["caf\xe9", "b"]
     assert list(parsed.headers) == ["Host", "X-A"]
+
+
+NAMES = st.sampled_from(
+    [
+        "Host",
+        "host",
+        "Upgrade",
+        "X-A",
+        "!#$%&'*+-.^_`|~",
+        "Content-Length",
+        "Transfer-Encoding",
+        "Expect",
+        "",
+        "a b",
+        "\xe9",
+    ]
+)
+VALUES = st.one_of(
+    st.sampled_from(
+        ["localhost:80", "websocket", "", " ", "\t x \t", "0", "5", "chunked", "\x85", "\xa0x\xa0", "a\x0cb"]
+    ),
+    st.text(st.characters(max_codepoint=255), max_size=8),
+)
+LINES = st.one_of(
+    st.tuples(NAMES, st.sampled_from([":", ": ", " :", ":\t ", ""]), VALUES).map("".join),
+    st.text(st.characters(max_codepoint=255), max_size=12),
+)
+STARTS = st.sampled_from(
+    [
+        *("GET / HTTP/1.1", "GET /a?b=%20 HTTP/1.1", "GET * HTTP/1.1", "GET /\xe9 HTTP/1.1", "GET  / HTTP/1.1"),
+        *("get / HTTP/1.1", "GET / HTTP/1.0", "GET / HTTP/1.1 ", "POST / HTTP/1.1", "GET / HTTP/2.0", "GET /"),
+    ]
+)
+
+
+@given(st.tuples(STARTS, st.lists(LINES, max_size=4), st.sampled_from(["Host: a", "Host:", "X: y"])))
+@example(("GET / HTTP/1.1", ["X: a\x85Y: b"], "Host: a"))
+@example(("GET / HTTP/1.1", ["X: a", " folded"], "Host: a"))
+@example(("GET / HTTP/1.1", ["Host: b"], "Host: a"))
+def test_plain_requests_are_parsed_as_h11_does(parts: tuple[str, list[str], str]) -> None:
+    start, lines, last = parts
+    head = "\r\n".join([start, *lines, last, "", ""]).encode("latin-1")
+    head = head[: head.index(b"\r\n\r\n") + 4]  # as the reader gives it
+    plain = http._parse_plain(head)
+    if plain is not None:
+        judged = http._parse_any(head)
+        assert (plain.method, plain.target, plain.http_version) == (judged.method, judged.target, judged.http_version)
+        assert repr(plain.headers) == repr(judged.headers)
+
+
+def test_request_of_a_browser_is_plain() -> None:
+    assert http._parse_plain(request("/chat?room=1", extra="Cookie: a=b; c=d\r\nX-Empty:\r\nX-\xe9: no\r\n")) is None
+    plain = http._parse_plain(request("/chat?room=1", extra="Cookie: a=b; c=d\r\nX-Empty:\r\nX-Text: \xe9\r\n"))
+    assert plain is not None
+    assert plain.headers["Cookie"] == "a=b; c=d"
+
+
+@pytest.mark.parametrize("filler", [b" ", b"\t", b"a", b"a ", b":", b"\r\nx:", b"\r\nx: y"], ids=repr)
+def test_heads_that_almost_match_take_linear_time(filler: bytes) -> None:
+    """Were it quadratic, 30 KiB would take minutes."""
+    head = b"GET / HTTP/1.1\r\nHost: a\r\nx: " + filler * (30_000 // len(filler)) + b"\x00\r\n\r\n"
+    started = time.process_time()
+    assert http._parse_plain(head) is None
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,11 @@ class Audience:
             if not group:
                 del self._groups[manner]
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that was handed over has been sent."""
+        return not (self.handed or self._sending)
+
     def deliver(self) -> None:
         """See that what was handed over is sent: before this returns, where no deadlock can come of it."""
         if get_ident() == self.hub.thread_ident:
@@ -82,7 +87,7 @@ class Audience:
     def send(self) -> None:
         """Send what was handed over; in the hub's thread, and waiting for nobody."""
         if self._sending:
-            return  # called by an ``encode`` that publishes: it will be the next one's turn
+            return  # broadcast() lets others have their turn, or ``encode`` publishes: the other goes on with it
         self._sending = True
         try:
             while self.handed:

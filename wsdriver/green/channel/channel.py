@@ -10,13 +10,18 @@ from wsdriver.exceptions import ConfigurationError, ConnectionClosed
 from wsdriver.green.channel.audience import Encode, Manner
 from wsdriver.green.channel.feed import Feed
 from wsdriver.green.channel.position import Position
-from wsdriver.green.channel.room import BACKLOG_OF_JOINER, Room, room_of
+from wsdriver.green.channel.room import BACKLOG_OF_JOINER, Room
+from wsdriver.green.channel.rooms import check_url, room_of
 from wsdriver.green.channel.subscription import Subscription
+from wsdriver.green.channel.waking import Signal
 from wsdriver.green.eventsource import EventSource
 from wsdriver.green.transport import Transport
 from wsdriver.options import check_int
 
 __all__ = ["Channel"]
+
+#: Seconds between looks at whether this process has got as far as a member that was told what it missed.
+MOMENT = 0.02
 
 
 class Channel:
@@ -70,6 +75,8 @@ class Channel:
             url = os.environ.get("CHANNEL_URL", "")
         elif not isinstance(url, str):
             raise ConfigurationError(f"a channel's url must be a str, not {type(url).__name__}")
+        if url:
+            check_url(url)
         check_int("history", history, 0)
         check_int("backlog", backlog, 0)
         if slow not in ("close", "skip"):
@@ -182,6 +189,8 @@ class Channel:
                     _send(connection, entry.message, str(feed.position), manner.encode)
                 elif feed.closed or room.admit(connection, manner, feed):
                     return
+                else:
+                    Signal().wait(MOMENT)
         finally:
             feed.close()
             connection._forget_release(feed.close)
@@ -248,7 +257,7 @@ class Channel:
     @property
     def connected(self) -> bool:
         """Whether what is published here reaches the other processes now; True where there are none."""
-        return True
+        return self._room.connected
 
 
 def _send(connection: Any, message: Any, id_: str, encode: Encode | None) -> None:

@@ -6,7 +6,7 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from wsdriver.green.channel.position import Entry, Position
+from wsdriver.green.channel.position import START, Entry, Position
 from wsdriver.green.channel.waking import Signal, time_left
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class Feed:
         self._patient = patient
         self._replaying = since is not None
         self._replayed: deque[Entry] = deque()
+        self._read_to = START
         #: What this process had published by itself before: it comes out of the stream, or never.
         self._settled_by = room.attach(self.inbox)
 
@@ -129,6 +130,7 @@ class Feed:
                 raise RuntimeError(f"the subscriber is more than {self.inbox.limit} messages behind, and was ended")
             self.inbox.overflowed = False
             self._settled_by = self._room.published
+            self._read_to = START
             self._replaying = True
             return None
         return self.inbox.entries.popleft() if self.inbox.entries else None
@@ -145,10 +147,16 @@ class Feed:
     def _read(self, deadline: float | None) -> None:
         """Read on in what is kept."""
         assert self.position is not None
-        entries = self._room.read(self, self.position.id, BATCH, self._settled_by, deadline)
+        entries, last = self._room.read(self, max(self.position.id, self._read_to), BATCH, self._settled_by, deadline)
         self._replayed.extend(entries)
-        if len(entries) < BATCH:
+        if last is not None:
+            self._read_to = last
+        else:
             self._replaying = False
+            newest = self._room.newest()
+            if not entries and newest is not None and self.position.id > newest:
+                # It was made up: nothing is there yet. What comes is not to be taken for had.
+                self.position = Position(newest, self.position.ahead)
 
     def _advance(self, entry: Entry) -> None:
         if entry.position is None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from itertools import islice
 from time import time
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet, WeakValueDictionary
+from weakref import WeakSet
 
 from gevent.hub import Hub
 
@@ -18,7 +17,7 @@ from wsdriver.green.loop import allocate_lock, call_in_hub
 if TYPE_CHECKING:
     from wsdriver.green.channel.feed import Feed, Inbox
 
-__all__ = ["Room", "room_of"]
+__all__ = ["BACKLOG_OF_JOINER", "Room"]
 
 #: Messages that may wait for a member while it is told what it missed; then they are read from what is kept.
 BACKLOG_OF_JOINER = 1000
@@ -79,8 +78,10 @@ class Room:
         """Of who has all that has been delivered here; None where nothing is kept."""
         return Position(self._last) if self.history else None
 
-    def read(self, feed: Feed, after: Id, count: int, published: int, deadline: float | None) -> list[Entry]:
-        """Return what is kept after an id: the first ones. Fewer than ``count``: that is all.
+    def read(
+        self, feed: Feed, after: Id, count: int, published: int, deadline: float | None
+    ) -> tuple[list[Entry], Id | None]:
+        """Return what is kept after an id, the first ones; and how far that is, or None where it is all.
 
         Args:
             feed: for which it is; an end of it is an end of waiting.
@@ -90,10 +91,20 @@ class Room:
             deadline: for waiting.
         """
         with self.lock:
-            return list(islice((entry for entry in self._kept if entry.id is not None and entry.id > after), count))
+            entries = list(islice((entry for entry in self._kept if entry.id is not None and entry.id > after), count))
+        return entries, entries[-1].id if len(entries) == count else None
+
+    def newest(self) -> Id | None:
+        """Return the id of the last message that everybody here has got as far as; None where that is not known."""
+        return self._last
 
     def has_read(self, position: Position) -> bool:
         """Tell whether everybody here has got as far as that."""
+        return True
+
+    @property
+    def connected(self) -> bool:
+        """Whether what is published here reaches all."""
         return True
 
     # --- who listens ------------------------------------------------------------------------------------------------
@@ -102,15 +113,24 @@ class Room:
         """Put all that comes from now on into an inbox; returns how many messages this process had published."""
         with self.lock:
             self._inboxes.add(inbox)
+            self._listeners_changed()
             return self.published
 
     def detach(self, inbox: Inbox) -> None:
         """Put no more into an inbox."""
         with self.lock:
             self._inboxes.discard(inbox)
+            self._listeners_changed()
+        self.start()
+
+    def _listeners_changed(self) -> None:
+        """Somebody has come or gone. (Under the lock.)"""
+
+    def start(self) -> None:
+        """Have what was asked for under the lock done."""
 
     def wait_until_listening(self) -> None:
-        """Return when nothing that others publish is missed any more, or that has failed."""
+        """Return when nothing that others publish is missed any more, or Redis is away."""
 
     @property
     def members(self) -> tuple[Any, ...]:
@@ -131,6 +151,8 @@ class Room:
                 audience.manners[connection] = None
             else:
                 audience.add(connection, manner)
+            self._listeners_changed()
+        self.start()
         connection._at_release(self.discard)
         return True
 
@@ -142,6 +164,8 @@ class Room:
                 audience.discard(connection)
                 if not audience.manners:
                     del self._audiences[connection._hub]
+                self._listeners_changed()
+        self.start()
 
     def remove(self, connection: Any) -> None:
         """Let a member go that goes on living."""
@@ -166,35 +190,12 @@ class Room:
             return True  # it has left
         audience.send()
         with self.lock:
-            if audience.handed or not feed.is_caught_up or (feed.position and not self.has_read(feed.position)):
+            if not audience.is_idle or not feed.is_caught_up or (feed.position and not self.has_read(feed.position)):
                 return False
             self._inboxes.discard(feed.inbox)
+            self._listeners_changed()
             if connection in audience.manners:
                 ahead = () if feed.position is None else feed.position.ahead
                 foreign = tuple(item for item in ahead if item[0] != self.publisher)
                 audience.add(connection, manner._replace(ahead=foreign))
             return True
-
-
-_rooms: WeakValueDictionary[tuple[int, str, str, str], Room] = WeakValueDictionary()
-_rooms_lock = allocate_lock()
-
-
-def _after_fork() -> None:
-    """A thread that is no more may have held it."""
-    global _rooms_lock
-    _rooms_lock = allocate_lock()
-
-
-os.register_at_fork(after_in_child=_after_fork)
-
-
-def room_of(url: str, namespace: str, name: str, history: int) -> Room:
-    """Return this process' room of that name; it keeps as much as the one who asks for most."""
-    key = (os.getpid(), url, namespace, name)
-    with _rooms_lock:
-        room = _rooms.get(key)
-        if room is None:
-            room = _rooms[key] = Room(history)
-        room.history = max(room.history, history)
-    return room

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from time import monotonic
 from typing import Any
 
@@ -12,22 +13,21 @@ from gevent.hub import Hub, Waiter
 from wsdriver.green.loop import allocate_lock
 from wsdriver.green.sockio import get_ident
 
-__all__ = ["Signal", "hub_here", "time_left"]
+__all__ = ["Signal", "hub_here", "is_main_thread", "time_left"]
 
 
 def hub_here() -> Hub | None:
     """Return the hub that greenlets of this thread wait in; None in a plain thread."""
     hub = get_hub_if_exists()
-    if hub is None and get_ident() == _main_ident():
+    if hub is None and is_main_thread():
         hub = get_hub()
     return hub
 
 
-def _main_ident() -> int:
-    import threading
-
-    ident: int = threading.main_thread().ident or 0
-    return ident
+def is_main_thread() -> bool:
+    """Tell whether this is the thread that the program began in."""
+    here: bool = get_ident() == threading.main_thread().ident
+    return here
 
 
 def time_left(deadline: float | None) -> float | None:
