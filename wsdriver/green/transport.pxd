@@ -13,7 +13,7 @@ cdef class Transport:
     cdef public object _loop
     cdef public object _on_release
     cdef public bytearray _out
-    cdef Py_ssize_t _outbound_limit
+    cdef readonly Py_ssize_t _outbound_limit
     cdef public object _reader
     cdef public bint _released
     cdef public bint _secure
