@@ -18,6 +18,7 @@ from gevent.event import Event
 
 import wsdriver
 from tests.support.net import free_port
+from tests.support.redis import RedisServer
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 20  # seconds that anything may take before a test fails
@@ -121,6 +122,17 @@ def test_multicast_tells_everyone_what_everyone_says() -> None:
     with example("multicast") as server:
         talk(server, server)
         assert server.stop() == 0
+    assert server.lines == [f"multicast on {server.url}"]
+
+
+def test_multicast_reaches_other_processes_through_redis(tmp_path: Path) -> None:
+    with (
+        RedisServer(tmp_path) as redis,
+        example("multicast", CHANNEL_URL=redis.url) as server,
+        example("multicast", CHANNEL_URL=redis.url) as other,
+    ):
+        talk(server, other)
+        assert server.stop() == other.stop() == 0
     assert server.lines == [f"multicast on {server.url}"]
 
 

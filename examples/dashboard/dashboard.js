@@ -74,7 +74,7 @@
       value: (second) => second.cpu,
       more: (second) => `greenlets wait ${number(second.late, 1)} ms`,
       digits: 1,
-      least: 10,
+      least: 4,
     },
   };
 
@@ -92,12 +92,13 @@
     if (seconds.get(last).size < seconds.get(last - 1)?.size) last -= 1; // not all processes have told yet
     const moves = last !== drawn && !matchMedia('(prefers-reduced-motion: reduce)').matches;
     drawn = last;
-    for (const time of seconds.keys()) if (time < last - SHOWN) seconds.delete(time);
-    const history = Array.from({ length: SHOWN + 1 }, (_, index) => {
-      const processes = seconds.get(last - SHOWN + index);
+    const first = last - SHOWN - 1; // one more than is seen, for the moment in which the charts move
+    for (const time of seconds.keys()) if (time < first) seconds.delete(time);
+    const history = Array.from({ length: SHOWN + 2 }, (_, index) => {
+      const processes = seconds.get(first + index);
       return processes ? total(processes) : null;
     });
-    const now = history[SHOWN];
+    const now = history.at(-1);
     const clock = new Date(last * 1000).toLocaleTimeString();
     $('about').textContent = now.processes === 1 ? clock : `${now.processes} processes, ${clock}`;
     for (const [id, tile] of Object.entries(tiles)) drawTile($(id), tile, history, now, moves);
@@ -114,7 +115,7 @@
     const wide = section.classList.contains('wide');
     const [top, bottom] = wide ? [14, 24] : [6, 0]; // room for labels
     const highest = round(Math.max(tile.least, most));
-    const x = (index) => (index / SHOWN) * width;
+    const x = (index) => ((index - 1) / SHOWN) * width;
     const y = (value) => height - bottom - (value / highest) * (height - top - bottom);
 
     const name = section.querySelector('h2').textContent;

@@ -55,7 +55,7 @@ def page(chrome: Chrome, dashboard: Server) -> Iterator[Page]:
 def value(page: Page, tile: str) -> float | None:
     """The figure of a tile."""
     text = page.texts(f"#{tile} .value")[0]
-    return None if text == "–" else float(text.replace(",", ""))
+    return float(text.replace(",", "")) if text[0].isdecimal() else None
 
 
 def load(page: Page, slider: str, amount: int) -> None:
