@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gevent
+from gevent.lock import RLock
 from gevent.pywsgi import WSGIServer
 
 import wsdriver
@@ -104,6 +105,7 @@ class Room:
         self._elsewhere: dict[str, tuple[float, list[Member]]] = {}  # by server, with the time of its last word
         self._history: deque[dict[str, object]] = deque(maxlen=HISTORY)
         self._subscriptions: list[Any] = []
+        self._lock = RLock()
 
     def start(self) -> None:
         """Begin to listen to the other servers: at the first request, which is in the worker that will serve it."""
@@ -114,13 +116,12 @@ class Room:
     def join(self, ws: wsdriver.WebSocket, name: str, key: str) -> None:
         if ws in self._here:
             raise Refused("already-joined", f"You are here already, as {self._here[ws].name}.")
-        holder = next((member for member in self._everyone() if member.is_called(name)), None)
-        if holder is not None and (not key or key != holder.key):
-            raise Refused("name-in-use", f"Somebody named {holder.name} is already here. Please take another name.")
-        # The page has lost its connection, and may be back before that was noticed, with another server and its clock.
-        since = time.time() if holder is None else max(time.time(), holder.since + 0.001)
-        member = Member(name, key, since)
         with self._changing():
+            holder = next((member for member in self._everyone() if member.is_called(name)), None)
+            if holder is not None and (not key or key != holder.key):
+                raise Refused("name-in-use", f"Somebody named {holder.name} is already here. Please take another name.")
+            # A page that has lost its connection may be back before that was noticed, and find another server's clock.
+            member = Member(name, key, time.time() if holder is None else max(time.time(), holder.since + 0.001))
             self._make_way_for(member)
             self._here[ws] = member
         welcome = {"name": name, "members": sorted(self._names()), "history": list(self._history)}
@@ -130,7 +131,7 @@ class Room:
     def leave(self, ws: wsdriver.WebSocket) -> None:
         if ws in self._here:
             with self._changing():
-                del self._here[ws]
+                self._here.pop(ws, None)  # unless somebody else has had to take it out meanwhile
             self._report()
 
     def say(self, ws: wsdriver.WebSocket, text: str, ref: str | None) -> None:
@@ -158,13 +159,14 @@ class Room:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Tell those who were here before a change what it made of the names."""
-        audience, before = list(self._here), self._names()
-        yield
-        after = self._names()
-        for kind, names in (("left", before - after), ("joined", after - before)):
-            for name in sorted(names):
-                wsdriver.broadcast(audience, json.dumps({"type": kind, "name": name, "time": time.time()}))
+        """Tell those who were here before a change what it made of the names; one change at a time."""
+        with self._lock:
+            audience, before = list(self._here), self._names()
+            yield
+            after = self._names()
+            for kind, names in (("left", before - after), ("joined", after - before)):
+                for name in sorted(names):
+                    wsdriver.broadcast(audience, json.dumps({"type": kind, "name": name, "time": time.time()}))
 
     def _make_way_for(self, newcomer: Member) -> None:
         for ws, member in list(self._here.items()):

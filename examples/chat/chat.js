@@ -129,6 +129,7 @@
   // ---- what the server says ------------------------------------------------------------------------------------
 
   function receive(message) {
+    if (!joined && !['welcome', 'error'].includes(message.type)) return; // the welcome will tell it all
     switch (message.type) {
       case 'welcome': welcome(message); break;
       case 'message': arrive(message, true); break;

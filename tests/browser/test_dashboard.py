@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,9 +38,9 @@ def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
         driver.quit()
 
 
-@pytest.fixture
-def dashboard(tmp_path: Path) -> Iterator[Server]:
-    with serving("examples.dashboard:app", tmp_path / "gunicorn.log") as server:
+@pytest.fixture(scope="module")
+def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving("examples.dashboard:app", tmp_path_factory.mktemp("dashboard") / "gunicorn.log") as server:
         yield server
 
 
