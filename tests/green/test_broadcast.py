@@ -356,6 +356,31 @@ class TestSlowPeers:
             assert sum(ws.buffered_amount for ws in server.connections) > 20_000_000
             assert used < 15_000_000
 
+    def test_lone_broadcast_goes_out_at_once_and_those_behind_it_together(self) -> None:
+        with audience(2) as (server, clients):
+            gevent.sleep(0.01)
+            [one, other] = server.connections
+            wsdriver.broadcast(server.connections, "00")
+            assert [one.buffered_amount, other.buffered_amount] == [0, 0]
+            for number in range(1, 50):
+                wsdriver.broadcast(server.connections, f"{number:02}")
+            assert [one.buffered_amount, other.buffered_amount] == [49 * 4, 49 * 4]
+            one.send("50")  # takes with it what waited
+            assert [one.buffered_amount, other.buffered_amount] == [0, 49 * 4]
+            gevent.sleep(0)
+            assert other.buffered_amount == 0
+            assert [clients[0].receive(5) for _ in range(50)] == [f"{number:02}" for number in range(50)]
+            assert [clients[1].receive(5) for _ in range(50)] == [f"{number:02}" for number in range(50)]
+
+    def test_closed_in_the_turn_gets_all_that_was_broadcast_before(self) -> None:
+        with audience(1) as (server, [ws]):
+            for number in range(5):
+                wsdriver.broadcast(server.connections, str(number))
+            [known] = server.connections
+            known.close(1000, "done")
+            assert list(ws) == ["0", "1", "2", "3", "4"]
+            assert ws.close_reason == "done"
+
     def test_loop_of_broadcasts_leaves_others_their_turn(self) -> None:
         with audience(3) as (server, clients):
             turns = 0

@@ -253,6 +253,20 @@ class TestListeners:
             assert ws.close_code == 1011
         assert heard == [ZeroDivisionError, 1011]
 
+    def test_open_listener_that_raises_closes_with_1011(self, caplog: pytest.LogCaptureFixture) -> None:
+        heard: list[Any] = []
+
+        def handler(ws: wsdriver.WebSocket) -> None:
+            ws.on("open", lambda event: 1 / 0)
+            ws.on("error", lambda error: heard.append(type(error)))
+            ws.on("close", lambda event: heard.append(event.code))
+
+        with serving(handler) as server, wsdriver.connect(server.url) as ws:
+            assert ws.receive(5) is None
+            assert ws.close_code == 1011
+        assert heard == [ZeroDivisionError, 1011]
+        assert [record.message for record in caplog.records if record.exc_info] == ["error in a handler"]
+
     def test_close_listener_runs_where_nobody_receives(self) -> None:
         closed: AsyncResult = AsyncResult()
 

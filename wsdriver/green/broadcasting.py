@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from gevent import get_hub, getcurrent, sleep
 
@@ -32,15 +33,17 @@ class Broadcast:
     Attributes:
         opcode: of the message.
         data: its payload.
+        later: whether the connections only take it, and are written to at the end of this turn of the loop.
         frames: the bytes on the wire, by the framing of those connections (``Driver.framing``); None where that cannot
             carry it.
     """
 
-    __slots__ = ("_id", "_text", "data", "frames", "opcode")
+    __slots__ = ("_id", "_text", "data", "frames", "later", "opcode")
 
     def __init__(self, opcode: int, data: bytes, text: str | None, id: str | None) -> None:  # noqa: A002
         self.opcode = opcode
         self.data = data
+        self.later = False
         self.frames: dict[Any, bytes | None] = {}
         self._text = text
         self._id = id
@@ -53,6 +56,12 @@ class Broadcast:
 
     def deliver(self, connections: Iterable[Any], closes_slow: bool) -> int:
         """Send it to connections of this thread's hub; returns how many have taken it."""
+        hub = get_hub()
+        turn = _turns.get(hub)
+        if turn is None:
+            turn = _turns[hub] = _Turn()
+        later = self.later = turn.begin(hub)
+        due = turn.due
         count = 0
         for connection in connections:
             if connection._is_behind():
@@ -60,10 +69,49 @@ class Broadcast:
                     connection._cut()
                 continue
             try:
-                count += connection._broadcast(self)
+                if connection._broadcast(self):
+                    count += 1
+                    if later and not connection._due:
+                        connection._due = True
+                        due.append(connection)
             except WebSocketError as error:  # of an extension, which has failed that connection
                 log.warning("a broadcast message could not be sent to one connection: %s", error)
         return count
+
+
+class _Turn:
+    """The broadcasts between two looks of a hub's loop at its sockets.
+
+    The first one of a turn is written at once. What comes behind it, in the same turn, goes out with one system call
+    for each connection, however many messages that is.
+
+    Attributes:
+        due: connections that have taken something which is not written yet.
+    """
+
+    __slots__ = ("_begun", "due")
+
+    def __init__(self) -> None:
+        self._begun = False
+        self.due: list[Any] = []
+
+    def begin(self, hub: Any) -> bool:
+        """Note that there is one more broadcast; tells whether there has been another one in this turn."""
+        begun, self._begun = self._begun, True
+        if not begun:
+            hub.loop.run_callback(self._end)
+        return begun
+
+    def _end(self) -> None:
+        self._begun = False
+        due, self.due = self.due, []
+        for connection in due:
+            connection._due = False
+            if connection._sock is not None and not connection._write_blocked:
+                connection._flush()
+
+
+_turns: WeakKeyDictionary[Any, _Turn] = WeakKeyDictionary()
 
 
 def broadcast(

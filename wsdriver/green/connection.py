@@ -28,7 +28,7 @@ from wsdriver.framing.opcodes import BINARY, PING, TEXT
 from wsdriver.green.loop import call_in_hub, scratch_of, spawn_for
 from wsdriver.green.options import ConnectionOptions
 from wsdriver.green.sockio import get_ident, read_into, unacknowledged
-from wsdriver.green.transport import Transport
+from wsdriver.green.transport import LARGE, Transport
 
 __all__ = ["Connection"]
 
@@ -38,9 +38,6 @@ CONNECTING = 0
 OPEN = 1
 CLOSING = 2
 CLOSED = 3
-
-#: From this size on, a server's payload is not copied into the buffer.
-LARGE = 32768
 
 #: Seconds that a peer whose request was refused has to read the answer.
 REFUSAL_LINGER = 1.0
@@ -678,7 +675,7 @@ class Connection(Transport):
         if framing is None:
             if not driver.send_data(message.opcode, message.data, None):
                 return False
-            if not self._write_blocked:
+            if not self._write_blocked and not message.later:
                 self._flush()
         else:
             frames = message.frames
@@ -687,7 +684,7 @@ class Connection(Transport):
             frame = frames[framing]
             if frame is None:
                 return False
-            self._share(frame)
+            self._share(frame, message.later)
         self.messages_sent += 1
         return self._sock is not None
 

@@ -195,7 +195,7 @@ class EventSource(Transport):
         event = message.event()
         if event is None or self._state != "open":
             return False
-        self._share(event)
+        self._share(event, message.later)
         return self._sock is not None
 
     def _emptied(self, was_blocked: bool) -> None:

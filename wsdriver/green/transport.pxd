@@ -5,6 +5,7 @@ cdef class Transport:
     cdef object __weakref__
     cdef Py_ssize_t _burst
     cdef list _drained
+    cdef public bint _due
     cdef list _ended
     cdef public int _fd
     cdef public object _hub
@@ -33,5 +34,5 @@ cdef class Transport:
     cpdef _flush(self)
     cpdef bint _is_behind(self)
     cpdef _pace(self)
-    cpdef _share(self, bytes data)
+    cpdef _share(self, bytes data, bint later)
     cpdef Py_ssize_t _unsent(self)

@@ -30,6 +30,9 @@ WRITE = 2
 #: never make it wait.)
 MAX_BURST = 1024 * 1024
 
+#: From this size on, a server's payload is not copied into the buffer.
+LARGE = 32768
+
 #: The ``outbound_limit`` of broadcasts, where the options have none.
 BROADCAST_LIMIT = 1024 * 1024
 
@@ -53,6 +56,7 @@ class Transport:
         "__weakref__",
         "_burst",
         "_drained",
+        "_due",
         "_ended",
         "_fd",
         "_hub",
@@ -100,6 +104,7 @@ class Transport:
         self._reader: Any = None
         self._writer: Any = None
         self._timer: Any = None
+        self._due = False  # among those that the broadcasts of this turn write to at its end
         self._drained: list[Any] | None = None
         self._ended: list[Any] | None = None
         self._on_release: Any = ()
@@ -198,8 +203,16 @@ class Transport:
             else:
                 del out[:count]
 
-    def _share(self, data: bytes) -> None:
-        """Write what other connections write as well: it is not copied, unless something else waits."""
+    def _share(self, data: bytes, later: bool) -> None:
+        """Take what other connections take as well: it is not copied, unless it is small or something else waits.
+
+        Args:
+            data: to be written now, or as soon as the peer takes more.
+            later: whether the caller sees to it that it is written.
+        """
+        if later and len(data) < LARGE:
+            self._out += data
+            return
         if self._large is None and not self._secure:
             self._large = data
             self._large_start = 0
@@ -211,10 +224,10 @@ class Transport:
 
     def _is_behind(self) -> bool:
         """Tell whether more waits than may, for one who does not wait himself."""
-        if not self._write_blocked:
-            return False
-        limit = self._outbound_limit
-        return self._unsent() > (BROADCAST_LIMIT if limit < 0 else limit)
+        limit = BROADCAST_LIMIT if self._outbound_limit < 0 else self._outbound_limit
+        if self._unsent() > limit and not self._write_blocked:
+            self._flush()  # it may only have waited for the end of this turn
+        return self._write_blocked and self._unsent() > limit
 
     def _cut(self) -> None:
         """End the connection of a peer that does not take what it is sent."""

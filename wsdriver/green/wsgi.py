@@ -125,13 +125,13 @@ def end_session(connection: Connection | EventSource, error: BaseException | Non
     none.
     """
     if error is None:
-        connection.accept()
-        if connection._has_message_listener():
-            try:
+        try:
+            connection.accept()
+            if connection._has_message_listener():
                 connection.run()
-            except Exception as raised:
-                end_session(connection, raised, log)
-                return
+        except Exception as raised:
+            end_session(connection, raised, log)
+            return
         connection._start_close(1000, "")
     elif isinstance(error, ConnectionClosed) and connection.state in ("closing", "closed"):
         log.debug("a handler sent to a peer that had gone: %s", error)
