@@ -167,6 +167,19 @@ def test_parse_request_returns_its_parts() -> None:
     assert list(parsed.headers) == ["Host", "X-A"]
 
 
+@pytest.mark.parametrize("target", ["?a=b", "*", "chat", "/chat#there", "http:/chat", "host:80", "/a?b#", "://x/"])
+def test_target_that_is_neither_path_nor_url_is_refused(target: str) -> None:
+    for extra in ("", "Expect: 100-continue\r\n"):  # plain, and judged by h11
+        with pytest.raises(HandshakeError, match="target") as raised:
+            parse_request(f"GET {target} HTTP/1.1\r\nHost: a\r\n{extra}\r\n".encode())
+        assert raised.value.status == 400
+
+
+@pytest.mark.parametrize("target", ["/", "//", "/a?b?c", "http://a/b", "ws://a", "/%23", "/a:b@c"])
+def test_target_that_is_a_path_or_a_url_is_taken(target: str) -> None:
+    assert parse_request(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode()).target == target
+
+
 NAMES = st.sampled_from(
     [
         "Host",

@@ -49,6 +49,8 @@ _BARE_LF = re.compile(rb"(?<!\r)\n")
 _FOLDED = re.compile(rb"\r\n[ \t]")
 #: A GET without oddities. No two of its repetitions can take the same byte, so that it needs no more than linear time.
 _PLAIN = re.compile(rb"GET ([!-~]+) HTTP/1\.1\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t !-~\x80-\xff]*\r\n)+)\r\n")
+#: What a GET asks for: a path or a URL (RFC 9112 §3.2), without a fragment (RFC 6455 §3).
+_TARGET = re.compile(r"(?:/|[A-Za-z][A-Za-z0-9+.-]*://)[^#]*\Z")
 _OF_BODIES = frozenset(("content-length", "transfer-encoding", "expect"))
 _HOST = re.compile(
     r"(?P<host>\[[0-9A-Fa-f:.]+(?:%25[A-Za-z0-9._~-]+)?\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::(?P<port>[0-9]{0,5}))?",
@@ -155,9 +157,12 @@ def parse_request(head: bytes) -> Request:
     """Parse the head of a request.
 
     Raises:
-        HandshakeError: it is not HTTP/1.x; ``.status`` is the answer that it deserves.
+        HandshakeError: it is not HTTP/1.x, or asks for nothing that can be; ``.status`` is the answer it deserves.
     """
-    return _parse_plain(head) or _parse_any(head)
+    request = _parse_plain(head) or _parse_any(head)
+    if request.method == "GET" and not _TARGET.match(request.target):
+        raise HandshakeError(f"the request's target is neither a path nor a URL: {request.target[:80]!r}")
+    return request
 
 
 def _parse_plain(head: bytes) -> Request | None:

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 from tests.support.net import free_port
 from tests.support.peers import need_module, need_program
@@ -39,7 +40,7 @@ class RedisServer:
         self._certificates = certificates
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
-        user = f":{password}@" if password else ""
+        user = f":{quote(password, safe='')}@" if password else ""
         self.url = f"redis://{user}127.0.0.1:{self.port}/0"
         if certificates is not None:
             self.url = f"rediss://{user}127.0.0.1:{self.port}/0?ssl_ca_certs={certificates.authority}"

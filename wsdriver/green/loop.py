@@ -7,6 +7,7 @@ calls are done in that thread, and block their own.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import sys
@@ -37,6 +38,9 @@ log = logging.getLogger("wsdriver")
 _io_hubs: dict[int, Hub] = {}
 _io_lock = allocate_lock()
 
+#: Of those, the ones that stand still, because the program ends.
+_parked: set[Hub] = set()
+
 _scratches: WeakKeyDictionary[Hub, bytearray] = WeakKeyDictionary()
 
 
@@ -58,6 +62,8 @@ def call_in_hub(hub: Hub, function: Callable[..., Any], *arguments: Any) -> Any:
         RuntimeError: that thread has ended.
         what the function raises.
     """
+    if hub in _parked:
+        raise RuntimeError("the program ends, and its connections with it")
     outcome: list[Any] = [None, None]
     running = False
     own = get_hub_if_exists()
@@ -150,10 +156,29 @@ def io_hub() -> Hub:
 
 def _run_io_hub(pid: int, started: Any) -> None:
     hub = _io_hubs[pid] = get_hub()
+    atexit.register(_park_io_hub, pid, hub)
     # Keeps the loop running while there are no connections.
     hub.loop.async_().start(lambda: None)
     started.release()
     hub.switch()
+
+
+def _park_io_hub(pid: int, hub: Hub) -> None:
+    """Have its thread stand still: the interpreter's end would tear it out of its greenlets, which crashes."""
+    if pid != os.getpid():
+        return
+    parked = allocate_lock()
+    parked.acquire()
+
+    def park() -> None:
+        _parked.add(hub)
+        parked.release()
+        forever = allocate_lock()
+        forever.acquire()
+        forever.acquire()
+
+    hub.loop.run_callback_threadsafe(park)
+    parked.acquire(timeout=PATIENCE)
 
 
 def is_io_hub(hub: Any) -> bool:

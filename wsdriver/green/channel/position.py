@@ -23,8 +23,8 @@ MAX_AHEAD = 8
 
 _FORM = re.compile(rf"(\d{{1,20}})(?:-(\d{{1,20}}))?((?:~[0-9a-z]{{1,32}}:\d{{1,18}}){{0,{MAX_AHEAD}}})", re.ASCII)
 
-#: What Redis can count in an id.
-_MOST = 2**64 - 1
+#: What Redis can count in an id, and one beyond it is an id too.
+_MOST = 2**64 - 2
 
 
 class Entry(NamedTuple):

@@ -285,9 +285,7 @@ class Link:
                 if isinstance(reply, Push) and reply[0] == b"message":
                     self._on_message(reply[1], reply[2])
                 elif not isinstance(reply, Push) or reply[0] in (b"subscribe", b"unsubscribe"):
-                    with self.lock:
-                        answer, _ = self._unanswered.popleft()
-                    answer(reply)
+                    self._on_reply(reply)
         except (RedisError, OSError) as error:
             return self._why or error
         except Exception as error:
@@ -350,6 +348,11 @@ class Link:
         publication.room.outstanding.pop(publication.number, None)
         publication.signal.set()
         self.changed()
+
+    def _on_reply(self, reply: Any) -> None:
+        with self.lock:
+            answer, _ = self._unanswered.popleft()
+        answer(reply)
 
     def _on_message(self, name: bytes, payload: bytes) -> None:
         room = self.rooms.get(name)

@@ -241,6 +241,7 @@ class SharedRoom(Room):
                 return
             handed = self._take(entry)
             self._listeners_changed()  # a subscription may have been dropped without close()
+        self._link.wake()
         for audience in handed:
             audience.deliver()
 
