@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gevent
+from gevent.event import Event
 from gevent.lock import RLock
 from gevent.pywsgi import WSGIServer
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 HISTORY = 50  # messages kept for those who join later
 BACKLOG = 1000  # messages that wait for Redis while it is away
+ANSWERS = 0.3  # seconds that a new server waits for what the others say before it lets anybody in
 REPORT = 5  # seconds between two reports of who is here
 SILENCE = 15  # seconds after which a server that has not reported is gone
 MAX_NAME = 24  # characters
@@ -104,18 +106,20 @@ class Room:
         self._here: dict[wsdriver.WebSocket, Member] = {}
         self._elsewhere: dict[str, tuple[float, list[Member]]] = {}  # by server, with the time of its last word
         self._history: deque[dict[str, object]] = deque(maxlen=HISTORY)
-        self._subscriptions: list[Any] = []
+        self._started = False
         self._lock = RLock()
+        self._ready = Event()
 
     def start(self) -> None:
         """Begin to listen to the other servers: at the first request, which is in the worker that will serve it."""
-        if not self._subscriptions:
-            self._subscriptions = [messages.subscribe(self._on_message, since="0"), presence.subscribe(self._on_report)]
-            gevent.spawn(self._keep_reporting)
+        if not self._started:
+            self._started = True
+            gevent.spawn(self._run)
 
     def join(self, ws: wsdriver.WebSocket, name: str, key: str) -> None:
         if ws in self._here:
             raise Refused("already-joined", f"You are here already, as {self._here[ws].name}.")
+        self._ready.wait()
         with self._changing():
             holder = next((member for member in self._everyone() if member.is_called(name)), None)
             if holder is not None and (not key or key != holder.key):
@@ -198,15 +202,18 @@ class Room:
         if report["asks"] or len(self._here) < count:
             self._report()
 
-    def _keep_reporting(self) -> None:
-        self._report(asks=True)
-        while True:
-            gevent.sleep(REPORT)
-            self._report()
-            with self._changing():
-                for server, (heard, _) in list(self._elsewhere.items()):
-                    if time.monotonic() - heard > SILENCE:
-                        del self._elsewhere[server]
+    def _run(self) -> None:
+        with messages.subscribe(self._on_message, since="0"), presence.subscribe(self._on_report):
+            self._report(asks=True)
+            gevent.sleep(ANSWERS)
+            self._ready.set()
+            while True:
+                gevent.sleep(REPORT)
+                self._report()
+                with self._changing():
+                    for server, (heard, _) in list(self._elsewhere.items()):
+                        if time.monotonic() - heard > SILENCE:
+                            del self._elsewhere[server]
 
 
 room = Room()

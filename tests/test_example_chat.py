@@ -27,6 +27,7 @@ def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The example in this process, with channels and a room of its own."""
     monkeypatch.setattr(example, "messages", wsdriver.Channel(f"chat {time.time()}", url="", history=example.HISTORY))
     monkeypatch.setattr(example, "presence", wsdriver.Channel(f"presence {time.time()}", url=""))
+    monkeypatch.setattr(example, "ANSWERS", 0.05)
     monkeypatch.setattr(example, "REPORT", 0.05)
     monkeypatch.setattr(example, "room", example.Room())
     server = WSGIServer(("127.0.0.1", 0), example.app, handler_class=wsdriver.WebSocketHandler, log=None)

@@ -13,7 +13,7 @@ from typing import Any
 
 import gevent
 import pytest
-from gevent import subprocess
+from gevent import socket, subprocess
 from gevent.event import Event
 
 import wsdriver
@@ -34,17 +34,17 @@ class Example:
     """An example's process.
 
     Attributes:
-        url: where it serves.
+        port, url: where it serves.
         lines: what it has written; all of it, once it has been stopped.
     """
 
     def __init__(self, name: str, **environment: str) -> None:
-        port = free_port()
-        self.url = f"ws://127.0.0.1:{port}/"
+        self.port = free_port()
+        self.url = f"ws://127.0.0.1:{self.port}/"
         self.lines: list[str] = []
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self.process = subprocess.Popen(
-            [sys.executable, f"examples/{name}.py", "--port", str(port)],
+            [sys.executable, f"examples/{name}.py", "--port", str(self.port)],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": path, "CHANNEL_URL": "", **environment},
             stdout=subprocess.PIPE,
@@ -116,6 +116,18 @@ def test_ping_shows_what_comes_and_how_long_its_own_take() -> None:
         "client sent a ping: b'are you there?'",
         "client sent a pong: b'hello'",
     }
+
+
+def test_ping_leaves_those_alone_that_know_no_pings() -> None:
+    with example("ping") as server:
+        server.connect().close()  # it is there
+        with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as hixie_75:
+            hixie_75.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n")
+            hixie_75.sendall(b"Origin: http://x\r\n\r\n")
+            assert hixie_75.recv(4096).startswith(b"HTTP/1.1 101 ")
+        assert server.stop() == 0
+    assert any(line.endswith(" is here; pings: no") for line in server.lines)
+    assert not any("Traceback" in line for line in server.lines)
 
 
 def test_multicast_tells_everyone_what_everyone_says() -> None:

@@ -212,7 +212,7 @@ class TestTwoServers:
     def grace(self, browsers: list[Chrome], servers: list[Server]) -> Iterator[Page]:
         yield from open_page(browsers[1], servers[1])
 
-    def test_are_one_room_also_while_redis_restarts(
+    def test_are_one_room_also_while_redis_or_one_of_them_restarts(
         self, redis: RedisServer, servers: list[Server], ada: Page, grace: Page
     ) -> None:
         ada.join("Ada")
@@ -242,6 +242,19 @@ class TestTwoServers:
         grace.until_message("Here again")
         both = ["Anybody here?", "I am", "Away", "Where is Redis?", "Here again"]
         assert sorted(ada.messages) == sorted(grace.messages) == sorted(both)
+
+        assert servers[0].stop() == 0
+        ada.until_state("reconnecting")
+        grace.until_members("Grace")
+        grace.say("Ada is away")
+        grace.until_message("Ada is away")
+        ada.say("Where is my server?")
+        servers[0].start()
+        grace.until_message("Where is my server?")
+        ada.until_message("Where is my server?")
+        both += ["Ada is away", "Where is my server?"]
+        assert sorted(ada.messages) == sorted(grace.messages) == sorted(both)
+        assert system(grace) == ["You joined as Grace", "Ada left", "Ada joined"]
 
         grace.driver.get("about:blank")
         ada.until_members("Ada")
