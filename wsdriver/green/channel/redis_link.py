@@ -116,6 +116,8 @@ class Link:
 
     def start(self) -> None:
         """Begin to connect, if that has not happened yet."""
+        if self._started:
+            return
         with _links_lock:
             if self._started:
                 return
@@ -336,6 +338,8 @@ class Link:
                 raise reply
             with self.lock:
                 self._resolve(publication, reply)
+            if isinstance(reply, BaseException) and publication.queued:
+                log.error("a message of the backlog was not published at Redis: %s", reply)
 
         return answer
 
@@ -346,8 +350,6 @@ class Link:
         publication.resolved = True
         if isinstance(reply, BaseException):
             publication.error = reply
-            if publication.queued:
-                log.error("a message of the backlog was not published at Redis: %s", reply)
         else:
             publication.id = reply.decode()
         publication.room.outstanding.pop(publication.number, None)
@@ -400,10 +402,12 @@ class Link:
 
     def _lose(self, error: BaseException) -> None:
         """The connection is gone, or there was none."""
-        with self.lock:
-            if self.state != AWAY and not self._ended:
+        # (Never logged under the lock: a handler may wait.)
+        if self.state != AWAY:
+            self._lost = monotonic()
+            if not self._ended:
                 log.warning("the Redis at %s is away: %s", self._where, error)
-                self._lost = monotonic()
+        with self.lock:
             self.state = AWAY
             self._error = error
             self._why = None
