@@ -7,11 +7,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from gevent import spawn
 from gevent.hub import Hub
 
 from wsdriver.green.broadcasting import broadcast
 from wsdriver.green.channel.position import Entry
-from wsdriver.green.channel.waking import hub_here
+from wsdriver.green.channel.waking import Turn, hub_here
 from wsdriver.green.loop import call_in_hub, is_io_hub
 from wsdriver.green.sockio import get_ident
 
@@ -82,20 +83,24 @@ class Audience:
             call_in_hub(self.hub, self.send)
         else:
             # Two hubs' threads must not wait for each other.
-            self.hub.loop.run_callback_threadsafe(self.send)
+            self.hub.loop.run_callback_threadsafe(spawn, self.send)
 
     def send(self) -> None:
-        """Send what was handed over; in the hub's thread, and waiting for nobody."""
+        """Send what has been handed over by now; in the hub's thread, and waiting for nobody."""
         if self._sending:
             return  # broadcast() lets others have their turn, or ``encode`` publishes: the other goes on with it
         self._sending = True
         try:
-            while self.handed:
+            turn = Turn()
+            for _ in range(len(self.handed)):
                 entry = self.handed.popleft()
                 for manner, group in tuple(self._groups.items()):
                     self._send(entry, manner, tuple(group))
+                turn.pause_if_long()
         finally:
             self._sending = False
+        if self.handed:
+            spawn(self.send)  # others have gone on meanwhile; this one has done its part
 
     def _send(self, entry: Entry, manner: Manner, connections: tuple[Any, ...]) -> None:
         message: Any = entry.message

@@ -28,7 +28,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from wsdriver.green.channel.position import Entry
 from wsdriver.green.channel.redis_socket import Push, make_connection, where_is
 from wsdriver.green.channel.script import SCRIPT, SCRIPT_HASH, make_arguments
-from wsdriver.green.channel.waking import Signal, is_main_thread, time_left
+from wsdriver.green.channel.waking import Signal, Turn, is_main_thread, time_left
 from wsdriver.green.client.reconnecting import Backoff
 from wsdriver.green.loop import allocate_lock, io_hub
 from wsdriver.green.sockio import get_ident
@@ -116,6 +116,8 @@ class Link:
 
     def start(self) -> None:
         """Begin to connect, if that has not happened yet."""
+        if self._started:
+            return
         with _links_lock:
             if self._started:
                 return
@@ -272,10 +274,12 @@ class Link:
         if was == AWAY:
             log.info("the Redis at %s is back after %.1f seconds", self._where, monotonic() - self._lost)
         self._work.set()
-        helpers = [gevent.spawn(self._write, connection), gevent.spawn(self._keep)]
+        helpers = [gevent.spawn(self._write, connection, sock), gevent.spawn(self._keep)]
+        turn = Turn()
         try:
             while True:
                 self._heard += 1
+                turn.pause_if_long()
                 try:
                     reply = connection.read_response(
                         disable_decoding=True, push_request=True, disconnect_on_error=False
@@ -295,15 +299,18 @@ class Link:
             gevent.killall(helpers, block=False)
             connection.disconnect()
 
-    def _write(self, connection: Any) -> None:
-        assert self._work is not None
+    def _write(self, connection: Any, sock: Any) -> None:
+        # (Not by redis-py's own call: where that fails, it takes the connection from the greenlet that reads.)
+        work = self._work
+        assert work is not None
         try:
             while True:
-                self._work.wait()
-                self._work.clear()
+                work.wait()
+                work.clear()
                 while batch := self._next_batch():
-                    connection.send_packed_command(connection.pack_commands(batch), check_health=False)
-        except (RedisError, OSError) as error:
+                    for piece in connection.pack_commands(batch):
+                        sock.sendall(piece)
+        except OSError as error:
             self._hang_up(error)
 
     def _next_batch(self) -> list[tuple[Any, ...]]:
@@ -331,6 +338,8 @@ class Link:
                 raise reply
             with self.lock:
                 self._resolve(publication, reply)
+            if isinstance(reply, BaseException) and publication.queued:
+                log.error("a message of the backlog was not published at Redis: %s", reply)
 
         return answer
 
@@ -341,8 +350,6 @@ class Link:
         publication.resolved = True
         if isinstance(reply, BaseException):
             publication.error = reply
-            if publication.queued:
-                log.error("a message of the backlog was not published at Redis: %s", reply)
         else:
             publication.id = reply.decode()
         publication.room.outstanding.pop(publication.number, None)
@@ -395,10 +402,12 @@ class Link:
 
     def _lose(self, error: BaseException) -> None:
         """The connection is gone, or there was none."""
-        with self.lock:
-            if self.state != AWAY and not self._ended:
+        # (Never logged under the lock: a handler may wait.)
+        if self.state != AWAY:
+            self._lost = monotonic()
+            if not self._ended:
                 log.warning("the Redis at %s is away: %s", self._where, error)
-                self._lost = monotonic()
+        with self.lock:
             self.state = AWAY
             self._error = error
             self._why = None

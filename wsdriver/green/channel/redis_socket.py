@@ -99,11 +99,15 @@ def make_connection(url: str) -> Any:
             raise ValueError("OCSP is not supported here")
         arguments.setdefault("socket_timeout", TIMEOUT)
         arguments.setdefault("socket_connect_timeout", TIMEOUT)
+        if kind is not _Unix:
+            arguments.setdefault("socket_keepalive", True)
         # One parser, whatever else is installed: what it does with pushes differs.
         connection = kind(protocol=3, parser_class=_RESP3Parser, **arguments)
     except (ValueError, TypeError, RedisError) as error:
         raise ConfigurationError(f"a channel's url is wrong: {error}") from error
-    connection._parser.set_pubsub_push_handler(Push)
+    parser: Any = connection._parser
+    tell = getattr(parser, "set_pubsub_push_handler", None) or parser.set_push_handler  # redis-py 5.0
+    tell(Push)
     return connection
 
 

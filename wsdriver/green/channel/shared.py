@@ -121,22 +121,24 @@ class SharedRoom(Room):
                 if not isinstance(error.__cause__, ResponseError):
                     continue
                 raise
-            entries = [entry for item in reply if (entry := self._parse(item)) is not None]
-            return entries, parse_id(reply[-1][0]) if len(reply) == count else None
+            return self._parse_all(reply), parse_id(reply[-1][0]) if len(reply) == count else None
         return [], None
 
     def _unsettled(self, published: int) -> bool:
         """Tell whether one of the first messages of this process is still on its way."""
         return bool(self.outstanding) and next(iter(self.outstanding)) <= published
 
-    def _parse(self, item: Any) -> Entry | None:
-        id_ = parse_id(item[0])
-        try:
-            message, publisher, number = parse_stream_entry(item[1])
-        except ValueError as error:
-            log.error("in the history of the channel %s there is what is no message: %s", self.name, error)
-            return None
-        return Entry(message, id_, publisher, number, Position(id_))
+    def _parse_all(self, reply: list[Any]) -> list[Entry]:
+        entries = []
+        for item in reply:
+            id_ = parse_id(item[0])
+            try:
+                message, publisher, number = parse_stream_entry(item[1])
+            except ValueError as error:
+                log.error("in the history of the channel %s there is what is no message: %s", self.name, error)
+            else:
+                entries.append(Entry(message, id_, publisher, number, Position(id_)))
+        return entries
 
     def newest(self) -> Id | None:
         return self._newest if self._ready else None
@@ -175,11 +177,12 @@ class SharedRoom(Room):
         self._ready = False
 
     def _subscribed(self, round_: int, reply: Any) -> None:
+        refused = isinstance(reply, BaseException)
+        if refused and round_ == self._round:
+            log.error("the channel %s gets no messages of other processes: %s", self.name, reply)
         with self.lock:
             if round_ == self._round:
-                if isinstance(reply, BaseException):
-                    log.error("the channel %s gets no messages of other processes: %s", self.name, reply)
-                    self._catching_up = False
+                self._catching_up = self._catching_up and not refused
                 if not self._catching_up:
                     self._ready = True
                     self._link.changed()
@@ -197,34 +200,34 @@ class SharedRoom(Room):
         """Take what was missed, in the greenlet that reads: what Redis pushed before this reply is among it, and what
         it pushes after it is not.
         """
+        if round_ != self._round:
+            return
+        if isinstance(reply, BaseException):
+            log.error("the history of the channel %s cannot be read: %s", self.name, reply)
+            reply = []
+        entries = [] if newest is None else self._parse_all(reply)
+        gone = newest is not None and newest != START and first and not (reply and parse_id(reply[0][0]) == newest)
+        if gone:
+            log.warning("messages of the channel %s are gone: more were missed than it keeps", self.name)
         handed: list[Audience] = []
         with self.lock:
             if round_ != self._round:
                 return
-            if isinstance(reply, BaseException):
-                log.error("the history of the channel %s cannot be read: %s", self.name, reply)
-                reply = []
-            elif newest is None:
+            if newest is None:
                 self._newest = parse_id(reply[0][0]) if reply else START
-                reply = []
-            elif first and newest != START and not (reply and parse_id(reply[0][0]) == newest):
-                log.warning("messages of the channel %s are gone: more were missed than it keeps", self.name)
-                if not reply:
-                    # What it kept is lost, and its ids with it.
-                    self._newest = None
-                    self._ask(False)
-                    return
-            for item in reply:
-                entry = self._parse(item)
-                if entry is not None:
-                    handed += self._take(entry)
-            if len(reply) == BATCH:
+            for entry in entries:
+                handed += self._take(entry)
+            if gone and not reply:
+                # What was kept is lost, and its ids with it.
+                self._newest = None
                 self._ask(False)
-                self._link.wake()
+            elif newest is not None and len(reply) == BATCH:
+                self._ask(False)
             else:
                 self._catching_up = False
                 self._ready = True
                 self._link.changed()
+        self._link.wake()
         for audience in dict.fromkeys(handed):
             audience.deliver()
 

@@ -6,14 +6,17 @@ import threading
 from time import monotonic
 from typing import Any
 
-from gevent import get_hub
+from gevent import get_hub, getcurrent, sleep
 from gevent._hub_local import get_hub_if_exists
 from gevent.hub import Hub, Waiter
 
 from wsdriver.green.loop import allocate_lock
 from wsdriver.green.sockio import get_ident
 
-__all__ = ["Signal", "hub_here", "is_main_thread", "time_left"]
+__all__ = ["Signal", "Turn", "hub_here", "is_main_thread", "time_left"]
+
+#: Seconds that one may take while others wait.
+TURN = 0.005
 
 
 def hub_here() -> Hub | None:
@@ -26,8 +29,25 @@ def hub_here() -> Hub | None:
 
 def is_main_thread() -> bool:
     """Tell whether this is the thread that the program began in."""
-    here: bool = get_ident() == threading.main_thread().ident
+    hub = get_hub_if_exists()
+    # (Where threading is patched, the main thread's ident is that of a greenlet; but there it has its hub.)
+    here: bool = get_ident() == threading.main_thread().ident if hub is None else hub.main_hub
     return here
+
+
+class Turn:
+    """How long a greenlet has run without a pause; for one that may never have to wait."""
+
+    __slots__ = ("_began",)
+
+    def __init__(self) -> None:
+        self._began = monotonic()
+
+    def pause_if_long(self) -> None:
+        """Let the others have their turn, timers and sockets among them, where it has been long."""
+        if monotonic() - self._began > TURN and getcurrent() is not get_hub():
+            sleep(0)
+            self._began = monotonic()
 
 
 def time_left(deadline: float | None) -> float | None:
