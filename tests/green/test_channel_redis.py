@@ -274,6 +274,44 @@ print(sorted(got))
 """
         assert finish(run(script, redis.url, name)) == ("['0', '1', '2', '3']\n", "")
 
+    def test_server_of_threads_shares_a_channel(self, redis: RedisServer, name: str) -> None:
+        script = """
+import sys
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+import wsdriver
+class Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+class Handler(WSGIRequestHandler):
+    def log_message(self, *arguments):
+        pass
+channel = wsdriver.Channel(sys.argv[2], sys.argv[1], history=100)
+def app(environ, start_response):
+    ws = wsdriver.WebSocket(environ)
+    channel.join(ws, since=ws.handshake.query.get("since"))
+    for message in ws:
+        channel.publish(message)
+    return ws.wsgi_response()
+server = make_server("127.0.0.1", 0, app, Server, Handler)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+        channel = wsdriver.Channel(name, redis.url, history=100)
+        id_ = channel.publish("missed")
+        with run(script, redis.url, name) as process:
+            try:
+                url = f"ws://127.0.0.1:{int(process.stdout.readline())}/"
+                with wsdriver.connect(url + "?since=0") as one, wsdriver.connect(f"{url}?since={id_}") as two:
+                    assert one.receive(10) == "missed"
+                    one.send("text")
+                    assert one.receive(10) == two.receive(10) == "text"
+                    two.send(b"bytes")
+                    assert one.receive(10) == two.receive(10) == b"bytes"
+                    channel.publish("far")
+                    assert one.receive(10) == two.receive(10) == "far"
+            finally:
+                process.terminate()
+
     def test_child_after_a_fork_has_a_link_of_its_own(self, redis: RedisServer, name: str) -> None:
         script = """
 import os, sys, gevent, wsdriver
