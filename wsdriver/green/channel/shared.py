@@ -265,12 +265,12 @@ class SharedRoom(Room):
             self._heard.popitem(last=False)
         return self._hand_over(entry._replace(position=self._position()))
 
-    def start(self) -> None:
-        self._link.start()
+    def _wake(self) -> None:
         self._link.wake()
 
     def wait_until_listening(self) -> None:
-        self.start()
+        self._link.start()
+        self._link.wake()
         while True:
             with self.lock:
                 if self._ready or not self._listens or self._link.state == AWAY:
