@@ -265,16 +265,17 @@ class Link:
         sock = connection._sock
         sock.settimeout(None)
         sock.ref = False  # it keeps no program running that has nothing else to do
-        self._work = Event()
+        work = Event()
         with self.lock:
+            self._work = work
             was, self.state = self.state, UP
             for room in self.rooms.values():
                 room.resubscribe()
             self.changed()
         if was == AWAY:
             log.info("the Redis at %s is back after %.1f seconds", self._where, monotonic() - self._lost)
-        self._work.set()
-        helpers = [gevent.spawn(self._write, connection, sock), gevent.spawn(self._keep, sock)]
+        work.set()
+        helpers = [gevent.spawn(self._write, connection, sock, work), gevent.spawn(self._keep, sock)]
         turn = Turn()
         try:
             while True:
@@ -299,10 +300,8 @@ class Link:
             gevent.killall(helpers, block=False)
             connection.disconnect()
 
-    def _write(self, connection: Any, sock: Any) -> None:
+    def _write(self, connection: Any, sock: Any, work: Event) -> None:
         # (Not by redis-py's own call: where that fails, it takes the connection from the greenlet that reads.)
-        work = self._work
-        assert work is not None
         try:
             while True:
                 work.wait()
@@ -316,8 +315,10 @@ class Link:
     def _next_batch(self, work: Event) -> list[tuple[Any, ...]]:
         batch: list[tuple[Any, ...]] = []
         with self.lock:
+            # Where the connection was lost just now, the queues are the next one's: what this took from them would get
+            # no answer, or the answer to something else.
             if work is not self._work:
-                return batch  # the connection was lost just now
+                return batch
             while self._commands and len(batch) < BATCH:
                 arguments, answer = self._commands.popleft()
                 self._unanswered.append((answer, None))
@@ -349,11 +350,11 @@ class Link:
         """Tell who waits for it how it ended. (Under the lock.)"""
         if publication.resolved:
             return
-        publication.resolved = True
         if isinstance(reply, BaseException):
             publication.error = reply
         else:
             publication.id = reply.decode()
+        publication.resolved = True
         publication.room.outstanding.pop(publication.number, None)
         publication.signal.set()
         self.changed()

@@ -217,6 +217,8 @@ class SharedRoom(Room):
                 self._newest = parse_id(reply[0][0]) if reply else START
             for entry in entries:
                 handed += self._take(entry)
+            if reply and self._newest is not None:
+                self._newest = max(self._newest, parse_id(reply[-1][0]))  # which may have been no message
             if gone and not reply:
                 # What was kept is lost, and its ids with it.
                 self._newest = None
