@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -592,6 +593,31 @@ while channel._room.outstanding:
                             assert own == list(range(400))
             assert has_nothing(here)
             assert has_nothing(far)
+
+    def test_connections_cut_again_and_again(self, redis: RedisServer, name: str) -> None:
+        channel = wsdriver.Channel(name, redis.url, history=100_000, backlog=100_000)
+        there = wsdriver.Channel(name, elsewhere(redis), history=100_000, backlog=100_000)
+
+        def publish(publisher: Any, who: str) -> None:
+            for number in range(400):
+                publisher.publish(f"{who}:{number}")
+                if number % 10 == 0:
+                    gevent.sleep(random.random() * 0.02)
+
+        with channel.subscribe() as here, there.subscribe() as far, redis.client() as client:
+            names = [f"{side}{number}" for side in "ab" for number in range(6)]
+            publishers = [gevent.spawn(publish, channel if who[0] == "a" else there, who) for who in names]
+            while not all(publisher.dead for publisher in publishers):
+                gevent.sleep(random.random() * 0.15)
+                client.client_kill_filter(_type="pubsub", skipme=True)
+            gevent.joinall(publishers, raise_error=True)
+            for subscription in (here, far):
+                got: dict[str, list[int]] = {}
+                for message in received(subscription, 400 * len(names)):
+                    who, _, number = message.partition(":")
+                    got.setdefault(who, []).append(int(number))
+                assert got == {who: list(range(400)) for who in names}
+                assert has_nothing(subscription)
 
     def test_more_missed_than_kept_is_said(
         self, redis: RedisServer, name: str, caplog: pytest.LogCaptureFixture
