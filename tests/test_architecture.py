@@ -33,6 +33,7 @@ LAYERS = {
     "forwarded": 1,
     "framing": 1,
     "http": 1,
+    "proxy_protocol": 1,
     "extensions": 2,
     "driver": 3,
     "green": 4,

@@ -9,7 +9,8 @@ import pytest
 
 from tests.support.driving import new_wsgi, parse_head, split_head, wsgi_environ
 from wsdriver.environ import is_secure, url_of
-from wsdriver.forwarded import TRUSTED_PROXIES, is_forwarded_secure, is_trusted_proxy
+from wsdriver.exceptions import ConfigurationError
+from wsdriver.forwarded import TRUSTED_PROXIES, check_trusted, forwarded_client, is_forwarded_secure, is_trusted_proxy
 
 LOCAL = {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "example.com", "wsgi.url_scheme": "http"}
 
@@ -154,3 +155,41 @@ def test_entry_that_is_no_address_is_told_once_and_trusts_nobody(caplog: pytest.
         assert is_trusted_proxy({**environ, "REMOTE_ADDR": "10.0.0.1"}) is True
     (record,) = caplog.records
     assert "'proxy.example'" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([], None),
+        ([""], None),
+        ([","], None),
+        (["192.0.2.1"], "192.0.2.1"),
+        (["evil, 192.0.2.1"], "192.0.2.1"),
+        (["192.0.2.1, evil"], None),
+        (["192.0.2.1, evil, 10.0.0.1"], "10.0.0.1"),
+        (["192.0.2.1,, 10.0.0.1"], "10.0.0.1"),
+        (["192.0.2.1", "192.0.2.2 , 10.0.0.1"], "192.0.2.2"),
+        (["10.0.0.2, 10.0.0.1"], "10.0.0.2"),
+        (["192.0.2.1:80, [::ffff:10.0.0.1]:80"], "192.0.2.1"),
+        (["2001:DB8::1"], "2001:db8::1"),
+        (["[2001:db8::1"], "2001:db8::1"),
+        (["10.0.0.1 " * 3], None),
+        (["192.0.2.1, " + "10.0.0.1," * 3000 + "10.0.0.1"], "192.0.2.1"),
+    ],
+)
+def test_client_is_the_last_that_is_no_trusted_proxy(values: list[str], expected: str | None) -> None:
+    assert forwarded_client(values, ["10.0.0.0/8"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("*", ("*",)), ("10.0.0.0/8,::1", ("10.0.0.0/8", "::1")), ([], ()), (iter(["10.1.2.3/8"]), ("10.1.2.3/8",))],
+)
+def test_list_of_trusted_proxies_is_kept_as_a_tuple(given: Any, expected: tuple[str, ...]) -> None:
+    assert check_trusted(given) == expected
+
+
+@pytest.mark.parametrize("given", [5, "x", ["10.0.0.0/40"], [None], [b"10.0.0.1"], object()])
+def test_list_of_trusted_proxies_with_anything_else_is_refused(given: Any) -> None:
+    with pytest.raises(ConfigurationError, match="trusted_proxies"):
+        check_trusted(given)

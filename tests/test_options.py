@@ -11,6 +11,7 @@ from wsdriver.exceptions import ConfigurationError
 from wsdriver.options import (
     DEFAULT_MAX_LENGTH,
     TOKEN,
+    check_bool,
     check_int,
     check_seconds,
     check_tokens,
@@ -136,6 +137,14 @@ def test_check_tokens_of_tokens_returns_them(value: Any, tokens: tuple[str, ...]
 def test_check_tokens_of_anything_else_is_refused(value: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"protocols must be a list of tokens"):
         check_tokens("protocols", value)
+
+
+@pytest.mark.parametrize("value", [0, 1, None, "yes", ""])
+def test_check_bool_of_anything_else_is_refused(value: object) -> None:
+    check_bool("debug", True)
+    check_bool("debug", False)
+    with pytest.raises(ConfigurationError, match="debug must be True or False"):
+        check_bool("debug", value)
 
 
 def test_check_tokens_twice_the_same_is_refused() -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from wsdriver.exceptions import ConfigurationError
 
-__all__ = ["DEFAULT_MAX_LENGTH", "check_int", "check_seconds", "check_tokens", "make_options"]
+__all__ = ["DEFAULT_MAX_LENGTH", "check_bool", "check_int", "check_seconds", "check_tokens", "make_options"]
 
 #: Bytes of one message, the same as in websocket-driver: 64 MiB less one.
 DEFAULT_MAX_LENGTH = 2**26 - 1
@@ -39,6 +39,12 @@ def make_options(kind: type[T], given: Mapping[str, Any], also: Iterable[str] = 
             hint = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(sorted([*names, *also]))}"
             raise ConfigurationError(f"unknown option {name!r}: {hint}")
     return kind(**given)
+
+
+def check_bool(name: str, value: object) -> None:
+    """Refuse what is neither True nor False."""
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{name} must be True or False, not {value!r}")
 
 
 def check_int(name: str, value: object, least: int, most: int | None = None) -> None:

@@ -732,3 +732,28 @@ def test_sessions_do_not_share_anything() -> None:
         first.parse(bytes([a]))
         second.parse(bytes([b]))
     assert (first.messages, second.messages) == (["abc"], ["xyz"])
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_max_length_set_while_open_counts_from_the_next_message_on(side: str) -> None:
+    session = open_session(side, max_length=3)
+    assert session.driver.max_length == 3
+    session.driver.max_length = 5
+    session.parse(session.frame(1, b"12345"))
+    assert session.driver.state == "open"
+    session.driver.max_length = 4
+    assert session.driver.max_length == 4
+    with pytest.raises(ConfigurationError, match="max_length"):
+        session.driver.max_length = -1
+    session.parse(session.frame(1, b"1234") + session.frame(1, b"12345"))
+    assert session.driver.close_sent is not None
+    assert session.driver.close_sent[0] == 1009
+
+
+def test_max_length_set_before_the_handshake_counts() -> None:
+    session = new_server()
+    session.driver.max_length = 3
+    open_now(session)
+    session.parse(session.frame(1, b"1234"))
+    assert session.driver.close_sent is not None
+    assert session.driver.close_sent[0] == 1009

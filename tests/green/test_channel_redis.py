@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -273,6 +274,44 @@ for thread in threads: thread.join()
 print(sorted(got))
 """
         assert finish(run(script, redis.url, name)) == ("['0', '1', '2', '3']\n", "")
+
+    def test_server_of_threads_shares_a_channel(self, redis: RedisServer, name: str) -> None:
+        script = """
+import sys
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+import wsdriver
+class Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+class Handler(WSGIRequestHandler):
+    def log_message(self, *arguments):
+        pass
+channel = wsdriver.Channel(sys.argv[2], sys.argv[1], history=100)
+def app(environ, start_response):
+    ws = wsdriver.WebSocket(environ)
+    channel.join(ws, since=ws.handshake.query.get("since"))
+    for message in ws:
+        channel.publish(message)
+    return ws.wsgi_response()
+server = make_server("127.0.0.1", 0, app, Server, Handler)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+        channel = wsdriver.Channel(name, redis.url, history=100)
+        id_ = channel.publish("missed")
+        with run(script, redis.url, name) as process:
+            try:
+                url = f"ws://127.0.0.1:{int(process.stdout.readline())}/"
+                with wsdriver.connect(url + "?since=0") as one, wsdriver.connect(f"{url}?since={id_}") as two:
+                    assert one.receive(10) == "missed"
+                    one.send("text")
+                    assert one.receive(10) == two.receive(10) == "text"
+                    two.send(b"bytes")
+                    assert one.receive(10) == two.receive(10) == b"bytes"
+                    channel.publish("far")
+                    assert one.receive(10) == two.receive(10) == "far"
+            finally:
+                process.terminate()
 
     def test_child_after_a_fork_has_a_link_of_its_own(self, redis: RedisServer, name: str) -> None:
         script = """
@@ -554,6 +593,31 @@ while channel._room.outstanding:
                             assert own == list(range(400))
             assert has_nothing(here)
             assert has_nothing(far)
+
+    def test_connections_cut_again_and_again(self, redis: RedisServer, name: str) -> None:
+        channel = wsdriver.Channel(name, redis.url, history=100_000, backlog=100_000)
+        there = wsdriver.Channel(name, elsewhere(redis), history=100_000, backlog=100_000)
+
+        def publish(publisher: Any, who: str) -> None:
+            for number in range(400):
+                publisher.publish(f"{who}:{number}")
+                if number % 10 == 0:
+                    gevent.sleep(random.random() * 0.02)
+
+        with channel.subscribe() as here, there.subscribe() as far, redis.client() as client:
+            names = [f"{side}{number}" for side in "ab" for number in range(6)]
+            publishers = [gevent.spawn(publish, channel if who[0] == "a" else there, who) for who in names]
+            while not all(publisher.dead for publisher in publishers):
+                gevent.sleep(random.random() * 0.15)
+                client.client_kill_filter(_type="pubsub", skipme=True)
+            gevent.joinall(publishers, raise_error=True)
+            for subscription in (here, far):
+                got: dict[str, list[int]] = {}
+                for message in received(subscription, 400 * len(names)):
+                    who, _, number = message.partition(":")
+                    got.setdefault(who, []).append(int(number))
+                assert got == {who: list(range(400)) for who in names}
+                assert has_nothing(subscription)
 
     def test_more_missed_than_kept_is_said(
         self, redis: RedisServer, name: str, caplog: pytest.LogCaptureFixture

@@ -21,6 +21,7 @@ cdef class Driver:
     cdef object _io
     cdef object _late_pong
     cdef bint _masks
+    cdef object _max_length
     cdef object _messages
     cdef object _nonce
     cdef object _options

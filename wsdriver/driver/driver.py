@@ -67,7 +67,7 @@ from wsdriver.framing.masking import masking_key
 from wsdriver.framing.opcodes import BINARY, CLOSE, PING, PONG, TEXT, MaskPlace
 from wsdriver.framing.unmasking import FrameUnmasker, frame_mask_04, masking_key_04
 from wsdriver.http import Headers, HeadReader, Request, check_header, parse_request
-from wsdriver.options import make_options
+from wsdriver.options import check_int, make_options
 
 __all__ = ["Driver", "close_payload"]
 
@@ -76,6 +76,9 @@ OPEN = 1
 CLOSING = 2
 CLOSED = 3
 STATES = ("connecting", "open", "closing", "closed")
+
+#: Bytes of a frame, by its header (RFC 6455 §5.2): more is no limit, and no number for the decoder.
+MAX_FRAME = 2**63
 
 #: Pings whose callback waits for a pong; over it the oldest are forgotten.
 MAX_PINGS = 1000
@@ -135,6 +138,7 @@ class Driver:
         "_io",
         "_late_pong",
         "_masks",
+        "_max_length",
         "_messages",
         "_nonce",
         "_options",
@@ -163,6 +167,7 @@ class Driver:
         self._options = options
         self._client = client
         self._masks = client is not None
+        self._max_length = options.max_length
         self._extensions: Extensions | None = None if client is None else client.extensions
         self._firsts = FIRST_BYTES
         self._hixie: HixieDecoder | None = None
@@ -379,6 +384,26 @@ class Driver:
         return self._head is not None or self._environ is not None
 
     @property
+    def max_length(self) -> int:
+        """Bytes that a message of the peer may have, 0 for no limit.
+
+        Set, it counts for what is read from then on; what is being read may be judged by either.
+
+        Raises:
+            ConfigurationError: it is set to what the option cannot be.
+        """
+        return self._max_length
+
+    @max_length.setter
+    def max_length(self, value: int) -> None:
+        check_int("max_length", value, 0)
+        self._max_length = value
+        if self._hixie is not None:
+            self._hixie.max_length = value
+        elif self._decoder is not None:
+            self._decoder.max_length = min(value, MAX_FRAME)
+
+    @property
     def method(self) -> str | None:
         environ = self.environ
         return None if environ is None else environ.get("REQUEST_METHOD")
@@ -563,14 +588,14 @@ class Driver:
         options = self._options
         version = self._version
         if not version.framed:
-            self._hixie = HixieDecoder(options.max_length, version.closing_frame)
+            self._hixie = HixieDecoder(self._max_length, version.closing_frame)
             self.framing = None if self._masks else "hixie"
             return
         masked = version.masking is Masking.PAYLOAD and not self._masks
         self._firsts = version.first_bytes()
         self._decoder = FrameDecoder(
             MaskPlace.PAYLOAD if masked else MaskPlace.NOWHERE,
-            min(options.max_length, 2**63),
+            min(self._max_length, MAX_FRAME),
             options.max_fragments,
             0,
             version.opcodes,
@@ -725,7 +750,7 @@ class Driver:
     def _unpack(self, item: tuple[int, bytes, int]) -> str | bytes:
         """Pass a message through the extensions."""
         opcode, data, reserved = item
-        limit = self._options.max_length
+        limit = self._max_length
         assert self._extensions is not None
         data = self._extensions.process_incoming(opcode, data, reserved, limit)
         if limit and len(data) > limit:

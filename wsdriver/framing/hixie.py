@@ -158,7 +158,7 @@ class HixieDecoder:
         if self.max_length and len(self._text) + size > self.max_length:
             # A bad byte within the limit is found first, however the bytes are cut.
             too_big = True
-            size = self.max_length - len(self._text)
+            size = max(0, self.max_length - len(self._text))  # (the limit may have been lowered meanwhile)
         chunk = view[start : start + size]
         if complete and not too_big and not self._text:
             # A whole message that is all here: the usual case.

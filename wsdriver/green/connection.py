@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import logging
 import socket as stdlib_socket
+from copy import copy
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -25,10 +27,13 @@ from wsdriver.driver.driver import Driver
 from wsdriver.events import CloseEvent, Emitter, L, Listener, MessageEvent, OpenEvent, PingEvent, PongEvent, check_event
 from wsdriver.exceptions import ConnectionClosed, HandshakeError
 from wsdriver.framing.opcodes import BINARY, PING, TEXT
+from wsdriver.green.failures import dispatch_end
+from wsdriver.green.framelog import FrameLog
 from wsdriver.green.loop import call_in_hub, scratch_of, spawn_for
 from wsdriver.green.options import ConnectionOptions
 from wsdriver.green.sockio import get_ident, read_into, unacknowledged
 from wsdriver.green.transport import LARGE, Transport
+from wsdriver.options import check_int
 
 __all__ = ["Connection"]
 
@@ -171,9 +176,14 @@ class Connection(Transport):
         self._driver = driver
         driver.observer = self
         driver.keeps_controls = self._emitter is not None
+        debug = self.options.debug
+        if debug:
+            sock = FrameLog(sock, driver, self._client, early)
         if not self._watch(sock, driver.outbox, secure):
             self._lose(ConnectionAbortedError("the socket was closed before the handshake"))
             return
+        if debug:
+            self._fd = -1  # all has to pass through the log
         if early:
             self.bytes_received += len(early)
             driver.parse(early)
@@ -405,7 +415,7 @@ class Connection(Transport):
         emitter = self._emitter
         if emitter is not None and waiter is None and not emitter.has_listeners("message"):
             # Nobody is in receive() or run() to call them.
-            spawn_for(self._hub, self._dispatch_end)
+            spawn_for(self._hub, partial(dispatch_end, self))
 
     def _request_ended(self, status: int) -> None:
         """The server takes the request for answered, with that status, or for broken off (0): its handler is done."""
@@ -884,6 +894,29 @@ class Connection(Transport):
     def version(self) -> str | None:
         """The protocol version's name, such as ``'hybi-13'``."""
         return None if self._driver is None else self._driver.version
+
+    @property
+    def max_length(self) -> int:
+        """Bytes that a message of the peer may have, 0 for no limit.
+
+        It may be set at any time, for this connection only. Messages that wait for ``receive`` have been judged
+        already; the one that is being read may be judged by either.
+
+        Raises:
+            ConfigurationError: it is set to what the option cannot be.
+        """
+        limit: int = self.options.max_length if self._driver is None else self._driver.max_length
+        return limit
+
+    @max_length.setter
+    def max_length(self, value: int) -> None:
+        if self._driver is None:
+            # The driver will be made of the options.
+            check_int("max_length", value, 0)
+            self.options = copy(self.options)
+            object.__setattr__(self.options, "max_length", value)
+        else:
+            self._driver.max_length = value
 
     @property
     def pingable(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wsdriver.driver.options import DriverOptions
-from wsdriver.options import check_int, check_seconds
+from wsdriver.options import check_bool, check_int, check_seconds
 
 __all__ = ["ConnectionOptions"]
 
@@ -25,6 +25,8 @@ class ConnectionOptions(DriverOptions):
             for never by ``send``, which waits, and for 1 MiB by a broadcast.
         inbound_limit: bytes that may wait for ``receive`` before reading pauses.
         inbound_messages: messages that may wait for ``receive`` before reading pauses.
+        debug: whether each frame is logged, at DEBUG on the logger ``wsdriver``: its kind, length and first bytes, and
+            of the opening handshake the first lines. Slow.
     """
 
     ping: float | None = 20
@@ -36,11 +38,13 @@ class ConnectionOptions(DriverOptions):
     outbound_limit: int | None = None
     inbound_limit: int = 1024 * 1024
     inbound_messages: int = 4096
+    debug: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("ping", "ping_timeout", "open_timeout", "close_timeout", "send_timeout"):
             check_seconds(name, getattr(self, name))
+        check_bool("debug", self.debug)
         check_int("write_limit", self.write_limit, 0)
         if self.outbound_limit is not None:
             check_int("outbound_limit", self.outbound_limit, 1)

@@ -15,9 +15,12 @@ from gevent.server import StreamServer
 from wsdriver.driver.driver import Driver
 from wsdriver.environ import Environ
 from wsdriver.exceptions import ConfigurationError, HandshakeError
+from wsdriver.forwarded import TRUSTED_PROXIES, check_trusted
 from wsdriver.green.admission import Admission
+from wsdriver.green.flashpolicy import answer_policy
 from wsdriver.green.healthcheck import check_path, is_healthcheck
 from wsdriver.green.options import ConnectionOptions
+from wsdriver.green.proxied import Client, by_headers, by_proxy_protocol
 from wsdriver.green.registry import Registry
 from wsdriver.green.routes import Routes
 from wsdriver.green.stats import Ledger, ServerStats
@@ -25,7 +28,7 @@ from wsdriver.green.waiting import do_handshake
 from wsdriver.green.websocket import WebSocket
 from wsdriver.green.wsgi import end_session
 from wsdriver.http import Request
-from wsdriver.options import check_int, make_options
+from wsdriver.options import check_bool, check_int, make_options
 
 __all__ = ["ServerOptions", "WebSocketServer"]
 
@@ -40,14 +43,26 @@ class ServerOptions(ConnectionOptions):
         healthcheck: the path, such as ``'/healthcheck'``, on which GET and HEAD are answered with 200; None for none.
         max_connections: WebSockets at a time; others are answered with 503, health checks as ever. A WebSocket counts
             until its handler is done.
-        max_connections_per_ip: ... of one address, as the socket has it; others are answered with 429. (Behind a proxy,
-            that is the proxy's.)
+        max_connections_per_ip: ... of one address; others are answered with 429. Behind a trusted proxy, that is the
+            address of its client.
+        trusted_proxies: addresses and networks, such as ``['10.0.0.0/8']``, of the proxies that are believed when they
+            say who their client is, and whether it speaks TLS; ``'*'`` for everybody. Unless given, those of the
+            variable FORWARDED_ALLOW_IPS, else the loopback addresses.
+        proxy_protocol: whether trusted proxies begin each connection with HAProxy's PROXY protocol, version 1 or 2,
+            before TLS. One that does not is cut.
+        flash_policy: whether a connection that asks for Flash's policy file, as web-socket-js does, is told that
+            everybody may connect. It is no connection.
+        secure_proxy: whether a proxy that says nothing of it ends TLS for all clients: then URLs are ``wss:``.
     """
 
     max_length: int = 10 * 1024 * 1024
     healthcheck: str | None = None
     max_connections: int | None = None
     max_connections_per_ip: int | None = None
+    trusted_proxies: Any = None
+    proxy_protocol: bool = False
+    secure_proxy: bool = False
+    flash_policy: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,19 +70,22 @@ class ServerOptions(ConnectionOptions):
         for name in ("max_connections", "max_connections_per_ip"):
             if getattr(self, name) is not None:
                 check_int(name, getattr(self, name), 1)
+        if self.trusted_proxies is not None:
+            object.__setattr__(self, "trusted_proxies", check_trusted(self.trusted_proxies))
+        for name in ("proxy_protocol", "secure_proxy", "flash_policy"):
+            check_bool(name, getattr(self, name))
 
 
 class StreamWebSocket(WebSocket):
     """A WebSocket whose request was read by our own driver."""
 
-    __slots__ = ("_address", "_server_name", "_tls")
+    __slots__ = ("_peer", "_server_name")
 
-    def __init__(self, options: ServerOptions, address: Any, server_name: tuple[str, int], secure: bool) -> None:
+    def __init__(self, options: ServerOptions, client: Client, server_name: tuple[str, int]) -> None:
         super(WebSocket, self).__init__(options, False)
         self._handshake = None
-        self._address = address
+        self._peer = client
         self._server_name = server_name
-        self._tls = secure
 
     @property
     def environ(self) -> Environ:
@@ -82,35 +100,44 @@ class StreamWebSocket(WebSocket):
 
     @property
     def remote_address(self) -> Any:
-        return self._address
+        return self._peer.address
 
     @property
-    def base_environ(self) -> dict[str, str]:
+    def base_environ(self) -> dict[str, Any]:
         """What the driver's environ cannot know by itself."""
-        host, port = self._address[:2] if isinstance(self._address, tuple) else ("", "")
-        return {
-            "REMOTE_ADDR": host,
-            "REMOTE_PORT": str(port),
+        address, secure = self._peer
+        base = {
             "SERVER_NAME": self._server_name[0],
             "SERVER_PORT": str(self._server_name[1]),
-            "wsgi.url_scheme": "https" if self._tls else "http",
+            "wsgi.url_scheme": "https" if secure else "http",
         }
+        host = self._peer.host
+        if host is not None:
+            base["REMOTE_ADDR"] = host
+            base["REMOTE_PORT"] = str(address[1]) if isinstance(address, tuple) else ""
+        if self.options.trusted_proxies is not None:
+            base[TRUSTED_PROXIES] = self.options.trusted_proxies
+        return base
 
-    def read_request(self, sock: Any, started: float) -> bool:
+    def read_request(self, sock: Any, tls: bool, early: bytes, deadline: float | None) -> bool:
         """Read the request's head; False where the peer went away, or sent what is no request.
 
         Args:
             sock: the peer's.
-            started: when the opening phase began, by the monotonic clock.
+            tls: whether the socket does TLS.
+            early: bytes that came off the socket already.
+            deadline: of the opening phase, by the monotonic clock.
         """
         driver = Driver(self, self.options, None, True)
-        self._attach(sock, driver, self._tls, b"")
+        self._attach(sock, driver, tls, early)
         if self._sock is not None:
             self._read()  # most clients have sent it by now
-        timeout = self.options.open_timeout
-        if not self._wait_opening(None if timeout is None else started + timeout, connected=True):
-            driver.refuse(HandshakeError(f"no request came within {timeout} seconds", 408))
-        return driver.ready_state == 0
+        if not self._wait_opening(deadline, connected=True):
+            driver.refuse(HandshakeError(f"no request came within {self.options.open_timeout} seconds", 408))
+        if driver.ready_state != 0:
+            return False
+        self._peer = by_headers(self._peer, self.request.headers, self.options.trusted_proxies)
+        return True
 
     def check_request(self) -> bool:
         """Judge the request that has been read; False where it is wrong, and has been refused."""
@@ -210,27 +237,55 @@ class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no type
         super().__init__(listener, backlog=backlog, spawn=spawn, **tls)
 
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
-        started = monotonic()
+        """Serve one connection with TLS."""
+        deadline = self._opening_deadline()
+        client = self._identify(client_socket, address, deadline)
+        if client is None:
+            return
         sock = None
         try:
             sock = self.wrap_socket(client_socket, **self.ssl_args)
-            with gevent.Timeout(self.options.open_timeout, TimeoutError("the TLS handshake took too long")):
+            timeout = None if deadline is None else max(0.0, deadline - monotonic())
+            with gevent.Timeout(timeout, TimeoutError("the TLS handshake took too long")):
                 do_handshake(sock)
         except (OSError, ValueError) as error:
             log.debug("no TLS with %s: %s", address, error)
             if sock is not None:
                 sock.close()
             return
-        self.handle(sock, address, started)
+        self._serve(sock, client._replace(secure=True), deadline)
 
-    def handle(self, sock: Any, address: Any, started: float | None = None) -> None:
+    def handle(self, sock: Any, address: Any) -> None:
+        """Serve one connection without TLS."""
+        deadline = self._opening_deadline()
+        client = self._identify(sock, address, deadline)
+        if client is not None:
+            self._serve(sock, client, deadline)
+
+    def _opening_deadline(self) -> float | None:
+        """Return the time until which a connection that comes now has to have sent its request."""
+        timeout = self.options.open_timeout
+        return None if timeout is None else monotonic() + timeout
+
+    def _identify(self, sock: Any, address: Any, deadline: float | None) -> Client | None:
+        """Return whose connection this is; None where a proxy ought to say, and does not."""
+        client = Client(address, self.options.secure_proxy)
+        if self.options.proxy_protocol:
+            return by_proxy_protocol(sock, client, self.options.trusted_proxies, deadline)
+        return client
+
+    def _serve(self, sock: Any, client: Client, deadline: float | None) -> None:
         """Serve one connection; returns when its socket is closed."""
+        early = answer_policy(sock, deadline) if self.options.flash_policy else b""
+        if early is None:
+            sock.close()
+            return
         server_name = self.address[:2] if isinstance(self.address, tuple) else ("localhost", 0)
-        ws = StreamWebSocket(self.options, address, server_name, self.ssl_enabled)
+        ws = StreamWebSocket(self.options, client, server_name)
         self.connections.add(ws)
         failure: BaseException | None = None
         try:
-            if ws.read_request(sock, monotonic() if started is None else started):
+            if ws.read_request(sock, self.ssl_enabled, early, deadline):
                 self._answer(ws)
         except BaseException as error:
             failure = error

@@ -16,6 +16,7 @@ from gevent import GreenletExit
 
 from wsdriver.environ import Environ
 from wsdriver.exceptions import ConnectionClosed
+from wsdriver.green.failures import dispatch_end, report
 from wsdriver.green.takeover import Takeover
 
 if TYPE_CHECKING:
@@ -121,17 +122,17 @@ def _close(result: Any) -> None:
 def end_session(connection: Connection | EventSource, error: BaseException | None, log: Any = log) -> None:
     """End a connection whose handler has returned, or raised ``error``; wait until its socket is closed.
 
-    An application's error is logged, to ``log``, with its traceback and closes with 1011. That the peer went away is
-    none.
+    An application's error, also one of a listener, is logged, to ``log``, with its traceback, told to the listeners for
+    errors, and closes with 1011. That the peer went away is none.
     """
     if error is None:
         try:
             connection.accept()
             if connection._has_message_listener():
                 connection.run()
-        except Exception as raised:
-            end_session(connection, raised, log)
-            return
+        except BaseException as raised:
+            error = raised
+    if error is None:
         connection._start_close(1000, "")
     elif isinstance(error, ConnectionClosed) and connection.state in ("closing", "closed"):
         log.debug("a handler sent to a peer that had gone: %s", error)
@@ -140,10 +141,12 @@ def end_session(connection: Connection | EventSource, error: BaseException | Non
         connection._start_close(1001, "server going away")
         connection.terminate()
     else:
-        log.error("error in a handler", exc_info=error)
-        connection._dispatch_error(error)
+        report(connection, error, log)
         connection._start_close(1011, "internal error")
     try:
         connection._wait_released()
+    except BaseException:  # killed while it waits
+        connection.terminate()
+        raise
     finally:
-        connection._dispatch_end()
+        dispatch_end(connection, log)

@@ -106,7 +106,8 @@ class Channel:
     def publish(self, message: str | bytes | bytearray | memoryview) -> str | None:
         """Send a message to all members and subscribers. Any greenlet and any thread may.
 
-        Members and subscribers in this process get it before this returns, whatever becomes of Redis.
+        Members and subscribers in this process are sent it at once, whatever becomes of Redis. With Redis, this
+        returns when Redis has it, or when it waits in the ``backlog``.
 
         Args:
             message: str arrives as str, and goes to WebSockets as text; bytes-like arrives as bytes.
@@ -116,7 +117,8 @@ class Channel:
 
         Raises:
             TypeError: the message is neither str nor bytes-like.
-            ConnectionError: it could not be published at Redis, and no room is left in the ``backlog``.
+            ConnectionError: it was not published at Redis, and no room is left in the ``backlog``; it says why. Those
+                in this process have got it all the same.
         """
         if isinstance(message, (bytearray, memoryview)):
             message = bytes(message)

@@ -109,7 +109,7 @@ class Link:
         self._unsent: deque[Publication] = deque()
         self._commands: deque[tuple[tuple[Any, ...], Answer]] = deque()
         self._unanswered: deque[tuple[Answer, Publication | None]] = deque()
-        self._watchers: list[Signal] = []
+        self._watchers: WeakSet[Signal] = WeakSet()
         self._work: Event | None = None
         self._connection: Any = None
         self._heard = 0
@@ -202,12 +202,12 @@ class Link:
 
     def watch(self, signal: Signal) -> None:
         """Have it set at the next change of what may be waited for. (Under the lock.)"""
-        self._watchers.append(signal)
+        self._watchers.add(signal)
 
     def changed(self) -> None:
         """Have those look who watch. (Under the lock.)"""
-        watchers, self._watchers = self._watchers, []
-        for signal in watchers:
+        watchers, self._watchers = self._watchers, WeakSet()
+        for signal in tuple(watchers):
             signal.set()
 
     def away_error(self) -> ConnectionError:
@@ -265,16 +265,17 @@ class Link:
         sock = connection._sock
         sock.settimeout(None)
         sock.ref = False  # it keeps no program running that has nothing else to do
-        self._work = Event()
+        work = Event()
         with self.lock:
+            self._work = work
             was, self.state = self.state, UP
             for room in self.rooms.values():
                 room.resubscribe()
             self.changed()
         if was == AWAY:
             log.info("the Redis at %s is back after %.1f seconds", self._where, monotonic() - self._lost)
-        self._work.set()
-        helpers = [gevent.spawn(self._write, connection, sock), gevent.spawn(self._keep)]
+        work.set()
+        helpers = [gevent.spawn(self._write, connection, sock, work), gevent.spawn(self._keep, sock)]
         turn = Turn()
         try:
             while True:
@@ -299,23 +300,25 @@ class Link:
             gevent.killall(helpers, block=False)
             connection.disconnect()
 
-    def _write(self, connection: Any, sock: Any) -> None:
+    def _write(self, connection: Any, sock: Any, work: Event) -> None:
         # (Not by redis-py's own call: where that fails, it takes the connection from the greenlet that reads.)
-        work = self._work
-        assert work is not None
         try:
             while True:
                 work.wait()
                 work.clear()
-                while batch := self._next_batch():
+                while batch := self._next_batch(work):
                     for piece in connection.pack_commands(batch):
                         sock.sendall(piece)
         except OSError as error:
-            self._hang_up(error)
+            self._hang_up(sock, error)
 
-    def _next_batch(self) -> list[tuple[Any, ...]]:
+    def _next_batch(self, work: Event) -> list[tuple[Any, ...]]:
         batch: list[tuple[Any, ...]] = []
         with self.lock:
+            # Where the connection was lost just now, the queues are the next one's: what this took from them would get
+            # no answer, or the answer to something else.
+            if work is not self._work:
+                return batch
             while self._commands and len(batch) < BATCH:
                 arguments, answer = self._commands.popleft()
                 self._unanswered.append((answer, None))
@@ -347,11 +350,11 @@ class Link:
         """Tell who waits for it how it ended. (Under the lock.)"""
         if publication.resolved:
             return
-        publication.resolved = True
         if isinstance(reply, BaseException):
             publication.error = reply
         else:
             publication.id = reply.decode()
+        publication.resolved = True
         publication.room.outstanding.pop(publication.number, None)
         publication.signal.set()
         self.changed()
@@ -366,7 +369,7 @@ class Link:
         if room is not None:
             room.take(payload)
 
-    def _keep(self) -> None:
+    def _keep(self, sock: Any) -> None:
         """See that Redis is there while it is silent."""
         heard = self._heard
         silent = monotonic()
@@ -378,20 +381,19 @@ class Link:
             if monotonic() - silent < IDLE:
                 continue
             if self._end_if_unused():
-                self._hang_up(ConnectionAbortedError("nobody needs it any more"))
+                self._hang_up(sock, ConnectionAbortedError("nobody needs it any more"))
                 return
             with self.lock:
                 self.command((b"PING",), lambda reply: None)
             self.wake()
             gevent.sleep(PATIENCE, ref=False)
             if self._heard == heard:
-                self._hang_up(TimeoutError(f"it has been silent for {IDLE + PATIENCE:.0f} seconds"))
+                self._hang_up(sock, TimeoutError(f"it has been silent for {IDLE + PATIENCE:.0f} seconds"))
                 return
 
-    def _hang_up(self, why: BaseException) -> None:
+    def _hang_up(self, sock: Any, why: BaseException) -> None:
         """Have the greenlet that reads come to the end. (Nothing is thrown into it: it may be there already.)"""
-        sock = self._connection._sock
-        if sock is None:
+        if sock.fileno() < 0:
             return
         self._why = why
         with gevent.socket.socket(fileno=os.dup(sock.fileno())) as same:  # below TLS

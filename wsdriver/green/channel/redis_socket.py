@@ -105,9 +105,7 @@ def make_connection(url: str) -> Any:
         connection = kind(protocol=3, parser_class=_RESP3Parser, **arguments)
     except (ValueError, TypeError, RedisError) as error:
         raise ConfigurationError(f"a channel's url is wrong: {error}") from error
-    parser: Any = connection._parser
-    tell = getattr(parser, "set_pubsub_push_handler", None) or parser.set_push_handler  # redis-py 5.0
-    tell(Push)
+    connection._parser.set_pubsub_push_handler(Push)
     return connection
 
 

@@ -121,12 +121,12 @@ class Room:
         with self.lock:
             self._inboxes.discard(inbox)
             self._listeners_changed()
-        self.start()
+        self._wake()
 
     def _listeners_changed(self) -> None:
         """Somebody has come or gone. (Under the lock.)"""
 
-    def start(self) -> None:
+    def _wake(self) -> None:
         """Have what was asked for under the lock done."""
 
     def wait_until_listening(self) -> None:
@@ -152,7 +152,6 @@ class Room:
             else:
                 audience.add(connection, manner)
             self._listeners_changed()
-        self.start()
         connection._at_release(self.discard)
         return True
 
@@ -165,7 +164,7 @@ class Room:
                 if not audience.manners:
                     del self._audiences[connection._hub]
                 self._listeners_changed()
-        self.start()
+        self._wake()
 
     def remove(self, connection: Any) -> None:
         """Let a member go that goes on living."""

@@ -217,6 +217,8 @@ class SharedRoom(Room):
                 self._newest = parse_id(reply[0][0]) if reply else START
             for entry in entries:
                 handed += self._take(entry)
+            if reply and self._newest is not None:
+                self._newest = max(self._newest, parse_id(reply[-1][0]))  # which may have been no message
             if gone and not reply:
                 # What was kept is lost, and its ids with it.
                 self._newest = None
@@ -265,12 +267,12 @@ class SharedRoom(Room):
             self._heard.popitem(last=False)
         return self._hand_over(entry._replace(position=self._position()))
 
-    def start(self) -> None:
-        self._link.start()
+    def _wake(self) -> None:
         self._link.wake()
 
     def wait_until_listening(self) -> None:
-        self.start()
+        self._link.start()
+        self._link.wake()
         while True:
             with self.lock:
                 if self._ready or not self._listens or self._link.state == AWAY:

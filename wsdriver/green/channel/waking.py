@@ -58,7 +58,7 @@ def time_left(deadline: float | None) -> float | None:
 class Signal:
     """Made by the one who will wait; set once, by anybody."""
 
-    __slots__ = ("_hub", "_is_set", "_lock", "_watcher")
+    __slots__ = ("__weakref__", "_hub", "_is_set", "_lock", "_watcher")
 
     def __init__(self) -> None:
         self._is_set = False
@@ -75,7 +75,10 @@ class Signal:
             return
         self._is_set = True
         if self._lock is not None:
-            self._lock.release()
+            try:
+                self._lock.release()
+            except RuntimeError:
+                pass  # another thread was as fast
         elif self._watcher is not None:
             self._watcher.send()
 
