@@ -30,17 +30,13 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
 
 
 def main() -> None:
-    """Serve until interrupted."""
+    """Serve until a signal comes."""
     parser = argparse.ArgumentParser(description="a WebSocket echo server")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080)
     arguments = parser.parse_args()
-    server = wsdriver.WebSocketServer((arguments.host, arguments.port), echo, max_length=0)
     print(f"echo on ws://{arguments.host}:{arguments.port}/", flush=True)
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        server.stop()
+    wsdriver.serve(echo, arguments.host, arguments.port, max_length=0)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ LAYERS = {
 TOP = 5  # wsdriver/__init__.py itself
 
 PUBLIC = [
+    "Channel",
     "ConfigurationError",
     "ConnectionClosed",
     "Driver",

@@ -34,6 +34,7 @@ from wsdriver.version import __version__
 
 if TYPE_CHECKING:
     from wsdriver.green.broadcasting import broadcast
+    from wsdriver.green.channel.channel import Channel
     from wsdriver.green.client.connecting import connect
     from wsdriver.green.client.reconnecting import reconnect
     from wsdriver.green.eventsource import EventSource
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from wsdriver.green.websocket import WebSocket
 
 __all__ = [
+    "Channel",
     "ConfigurationError",
     "ConnectionClosed",
     "Driver",
@@ -72,6 +74,7 @@ __all__ = [
 #: Public names that need gevent, and where they live. No submodule of this package may bear one of them: importing it
 #: would put the module in the place of the name.
 _GREEN = {
+    "Channel": ("wsdriver.green.channel.channel", "Channel"),
     "EventSource": ("wsdriver.green.eventsource", "EventSource"),
     "WebSocket": ("wsdriver.green.websocket", "WebSocket"),
     "WebSocketHandler": ("wsdriver.green.pywsgi", "WebSocketHandler"),

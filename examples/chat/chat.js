@@ -34,9 +34,8 @@
   storage.set('sessionStorage', 'chat.key', key);
 
   const outbox = new Map(); // ref -> { text, line }: said here, not yet confirmed by the server
-  const seen = new Set(); // refs already shown: a message sent again after a server restart appears once
-  let boot = ''; // which run of the server the ids belong to
-  let lastId = 0;
+  const seen = new Set(); // refs already shown: a message that comes again, or was sent again, appears once
+  let met = false; // a server has welcomed this page
   let members = new Set();
   let choosing = false; // the dialog asks for a name
 
@@ -130,6 +129,7 @@
   // ---- what the server says ------------------------------------------------------------------------------------
 
   function receive(message) {
+    if (!joined && !['welcome', 'error'].includes(message.type)) return; // the welcome will tell it all
     switch (message.type) {
       case 'welcome': welcome(message); break;
       case 'message': arrive(message, true); break;
@@ -149,14 +149,13 @@
   }
 
   function welcome(message) {
-    const first = choosing || !boot;
+    const first = choosing || !met;
     name = message.name;
     storage.set('localStorage', 'chat.name', name);
     asking = false;
     joined = true;
     failures = 0;
-    if (boot !== message.boot) lastId = 0;
-    boot = message.boot;
+    met = true;
     members = new Set(message.members);
     listMembers();
     messages.setAttribute('aria-busy', 'true'); // history is not read aloud
@@ -174,15 +173,13 @@
   }
 
   function arrive(message, live) {
-    if (message.id <= lastId) return;
-    lastId = message.id;
+    if (seen.has(message.ref)) return;
+    seen.add(message.ref);
     const waiting = outbox.get(message.ref);
     if (waiting) {
       outbox.delete(message.ref);
-      seen.add(message.ref);
       confirm(waiting.line, message.time);
-    } else if (!message.ref || !seen.has(message.ref)) {
-      if (message.ref) seen.add(message.ref);
+    } else {
       const line = messageLine(message.name, message.text, message.time);
       line.classList.toggle('arrived', live);
       add(line);
@@ -195,9 +192,10 @@
     const waiting = outbox.get(error.ref);
     if (waiting) {
       outbox.delete(error.ref);
+      seen.add(error.ref); // some may have got it all the same
       fail(waiting.line, error.text);
-    } else if (asking) {
-      asking = false;
+    } else if (asking || error.code === 'name-in-use') {
+      asking = joined = false;
       show('offline', 'Not joined');
       ask(error.text);
     } else {

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,18 +60,20 @@ def module(name: str) -> None:
 class Server:
     """`gunicorn -k wsdriver.worker` with an application of examples/, which can be stopped and started again."""
 
-    def __init__(self, application: str, log: Path) -> None:
+    def __init__(self, application: str, log: Path, channel_url: str = "") -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/"
         self._application = application
         self._log = log
+        self._channel_url = channel_url
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start, and return once connections are accepted."""
         command = [sys.executable, "-m", "gunicorn", "-k", "wsdriver.worker", "--bind", f"127.0.0.1:{self.port}"]
         environment = {k: v for k, v in os.environ.items() if k not in ("WEB_CONCURRENCY", "GUNICORN_CMD_ARGS")}
+        environment["CHANNEL_URL"] = self._channel_url
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, self._application], cwd=ROOT, env=environment, stdout=log, stderr=log
@@ -200,16 +202,23 @@ def browsers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Chrome]]
         yield drivers
 
 
-@pytest.fixture
-def chat(tmp_path: Path) -> Iterator[Server]:
-    """The chat example, on a port of its own: the storage of earlier tests belongs to another origin."""
+@contextmanager
+def serving(application: str, log: Path, channel_url: str = "") -> Iterator[Server]:
+    """A server that runs, on a port of its own: the storage of earlier tests belongs to another origin."""
     module("gunicorn")
-    server = Server("examples.chat:app", tmp_path / "gunicorn.log")
+    server = Server(application, log, channel_url)
     try:
         server.start()
         yield server
     finally:
         server.close()
+
+
+@pytest.fixture
+def chat(tmp_path: Path) -> Iterator[Server]:
+    """The chat example."""
+    with serving("examples.chat:app", tmp_path / "gunicorn.log") as server:
+        yield server
 
 
 @pytest.fixture

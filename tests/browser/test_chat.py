@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from tests.support.redis import RedisServer
+
+from .conftest import Page, Server, open_page, serving
+
 if TYPE_CHECKING:
-    from .conftest import Page, Server
+    from selenium.webdriver import Chrome
 
 # Sends the given messages over a WebSocket of its own and hands back the given number of answers.
 EXCHANGE = """
@@ -179,3 +187,88 @@ class TestBadRequests:
 
     def test_message_beyond_the_limit_is_closed_with_1009(self, ada: Page) -> None:
         assert exchange(ada, ["x" * 20_000], 1) == [{"type": "close", "code": 1009}]
+
+
+class TestTwoServers:
+    @pytest.fixture
+    def redis(self, tmp_path: Path) -> Iterator[RedisServer]:
+        with RedisServer(tmp_path) as redis:
+            yield redis
+
+    @pytest.fixture
+    def servers(self, tmp_path: Path, redis: RedisServer) -> Iterator[list[Server]]:
+        """Two processes on two ports, which know of each other only by CHANNEL_URL."""
+        with (
+            serving("examples.chat:app", tmp_path / "first.log", redis.url) as first,
+            serving("examples.chat:app", tmp_path / "second.log", redis.url) as second,
+        ):
+            yield [first, second]
+
+    @pytest.fixture
+    def ada(self, browsers: list[Chrome], servers: list[Server]) -> Iterator[Page]:
+        yield from open_page(browsers[0], servers[0])
+
+    @pytest.fixture
+    def grace(self, browsers: list[Chrome], servers: list[Server]) -> Iterator[Page]:
+        yield from open_page(browsers[1], servers[1])
+
+    def test_are_one_room_also_while_redis_or_one_of_them_restarts(
+        self, redis: RedisServer, servers: list[Server], ada: Page, grace: Page
+    ) -> None:
+        ada.join("Ada")
+        ada.say("Anybody here?")
+        ada.until_message("Anybody here?")
+        grace.enter_name("ADA")
+        grace.until(lambda: "already here" in grace.texts("#join-error")[0], "the complaint about the name")
+        grace.join("Grace")
+        assert grace.messages == ["Anybody here?"]  # the history of the other server
+        assert sorted(grace.members) == ["Ada", "Grace"]
+        ada.until_members("Ada", "Grace")
+        grace.say("I am")
+        ada.until_message("I am")
+        assert system(ada) == ["You joined as Ada", "Grace joined"]
+        assert system(grace) == ["You joined as Grace"]
+
+        redis.stop()
+        ada.say("Where is Redis?")
+        ada.until_message("Where is Redis?")  # on its own server
+        grace.say("Away")
+        grace.until_message("Away")
+        assert "Away" not in ada.messages
+        redis.start()
+        ada.until_message("Away")
+        grace.until_message("Where is Redis?")
+        ada.say("Here again")
+        grace.until_message("Here again")
+        both = ["Anybody here?", "I am", "Away", "Where is Redis?", "Here again"]
+        assert sorted(ada.messages) == sorted(grace.messages) == sorted(both)
+
+        assert servers[0].stop() == 0
+        ada.until_state("reconnecting")
+        grace.until_members("Grace")
+        grace.say("Ada is away")
+        grace.until_message("Ada is away")
+        ada.say("Where is my server?")
+        servers[0].start()
+        grace.until_message("Where is my server?")
+        ada.until_message("Where is my server?")
+        both += ["Ada is away", "Where is my server?"]
+        assert sorted(ada.messages) == sorted(grace.messages) == sorted(both)
+        assert system(grace) == ["You joined as Grace", "Ada left", "Ada joined"]
+
+        grace.driver.get("about:blank")
+        ada.until_members("Ada")
+        assert system(ada) == ["You joined as Ada", "Grace joined", "Grace left"]
+
+    def test_page_takes_its_name_back_on_the_other_server(self, servers: list[Server], ada: Page) -> None:
+        """... as it does behind a load balancer, before the first has noticed that it is gone."""
+        target = servers[1].url.replace("http", "ws") + "chat"
+        source = JOIN_TWICE.replace("second = new WebSocket(url)", f"second = new WebSocket({target!r})")
+        code, members = ada.driver.execute_async_script(source)
+        assert code == 4001
+        assert members == ["Katherine"]
+
+
+def system(page: Page) -> list[str]:
+    """Who came and went, as the page tells."""
+    return page.texts("#messages .system")

@@ -7,6 +7,7 @@ calls are done in that thread, and block their own.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import sys
@@ -19,7 +20,7 @@ from gevent._hub_local import get_hub_if_exists
 from gevent.hub import Hub, Waiter
 from gevent.monkey import get_original
 
-__all__ = ["call_in_hub", "io_hub", "scratch_of", "spawn_for"]
+__all__ = ["call_in_hub", "io_hub", "is_io_hub", "scratch_of", "spawn_for"]
 
 #: The real one: gevent's patch makes the name mean a lock for greenlets.
 allocate_lock: Callable[[], Any] = get_original("_thread", "allocate_lock")
@@ -36,6 +37,9 @@ log = logging.getLogger("wsdriver")
 #: The hub of the connections of threads, by the process that it lives in: a fork leaves threads behind.
 _io_hubs: dict[int, Hub] = {}
 _io_lock = allocate_lock()
+
+#: Of those, the ones that stand still, because the program ends.
+_parked: set[Hub] = set()
 
 _scratches: WeakKeyDictionary[Hub, bytearray] = WeakKeyDictionary()
 
@@ -58,6 +62,8 @@ def call_in_hub(hub: Hub, function: Callable[..., Any], *arguments: Any) -> Any:
         RuntimeError: that thread has ended.
         what the function raises.
     """
+    if hub in _parked:
+        raise RuntimeError("the program ends, and its connections with it")
     outcome: list[Any] = [None, None]
     running = False
     own = get_hub_if_exists()
@@ -150,17 +156,41 @@ def io_hub() -> Hub:
 
 def _run_io_hub(pid: int, started: Any) -> None:
     hub = _io_hubs[pid] = get_hub()
+    atexit.register(_park_io_hub, pid, hub)
     # Keeps the loop running while there are no connections.
     hub.loop.async_().start(lambda: None)
     started.release()
     hub.switch()
 
 
+def _park_io_hub(pid: int, hub: Hub) -> None:
+    """Have its thread stand still: the interpreter's end would tear it out of its greenlets, which crashes."""
+    if pid != os.getpid():
+        return
+    parked = allocate_lock()
+    parked.acquire()
+
+    def park() -> None:
+        _parked.add(hub)
+        parked.release()
+        forever = allocate_lock()
+        forever.acquire()
+        forever.acquire()
+
+    hub.loop.run_callback_threadsafe(park)
+    parked.acquire(timeout=PATIENCE)
+
+
+def is_io_hub(hub: Any) -> bool:
+    """Tell whether it is one of those that run in a thread of their own."""
+    return hub in _io_hubs.values()
+
+
 def spawn_for(hub: Any, function: Callable[[], object]) -> None:
     """Call a function of the application, from the hub, where it may wait: in a greenlet, or, if handlers are threads,
     in a thread.
     """
-    if hub in _io_hubs.values():
+    if is_io_hub(hub):
         # In a greenlet: it waits where all threads of the pool are taken.
         spawn(hub.threadpool.spawn, function)
     else:

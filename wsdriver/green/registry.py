@@ -31,7 +31,7 @@ class Registry:
 
     def add(self, connection: Connection | EventSource) -> None:
         """Take a connection in; where all are going away, it is told so once it is open."""
-        connection._on_release = self.discard
+        connection._at_release(self.discard)
         self._connections.add(connection)
         self._empty.clear()
         if self.closing:

@@ -107,7 +107,7 @@ class Transport:
         self._due = False  # among those that the broadcasts of this turn write to at its end
         self._drained: list[Any] | None = None
         self._ended: list[Any] | None = None
-        self._on_release: Any = None
+        self._on_release: Any = ()
         self._released = False
         self.close_error: BaseException | None = None
         self.bytes_received = 0
@@ -361,9 +361,25 @@ class Transport:
         ended, self._ended = self._ended, None
         for waiting in ended or ():
             self._loop.run_callback(waiting.switch, None)
-        if self._on_release is not None:
-            self._on_release(self)
-            self._on_release = None
+        told, self._on_release = self._on_release, ()
+        for tell in told:
+            tell(self)
+
+    def _at_release(self, tell: Any) -> None:
+        """Have ``tell(self)`` called in the hub when the socket is closed; now where it has been."""
+        if self._is_elsewhere():
+            call_in_hub(self._hub, self._at_release, tell)
+        elif self._released:
+            tell(self)
+        else:
+            self._on_release += (tell,)
+
+    def _forget_release(self, tell: Any) -> None:
+        """Undo :meth:`_at_release`."""
+        if self._is_elsewhere():
+            call_in_hub(self._hub, self._forget_release, tell)
+        else:
+            self._on_release = tuple(other for other in self._on_release if other != tell)
 
     def _wait_released(self) -> None:
         """Wait until the socket is closed."""
