@@ -16,7 +16,10 @@ from types import FrameType
 from tests.bench import process, report
 from tests.bench.measures import NotMeasured, Settings, build_wsload
 from tests.bench.rows import PEERS, ROWS, Row
-from tests.bench.server import SERVERS, NotStarted, Running, our_modules
+from tests.bench.server import NotStarted, Running, Server, our_modules
+
+#: Of the load generator and of every server: with fewer, fewer connections are opened.
+OPEN_FILES = 6000
 
 
 def say(text: str) -> None:
@@ -64,17 +67,17 @@ class Bench:
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.folder = folder
         self.results = report.Results(settings, os.getloadavg()[0], versions={}, compiled=[])
-        self.usable: set[str] = set()
+        self.usable: set[Server] = set()
 
-    def look_for(self, wanted: Iterable[str]) -> None:
+    def look_for(self, wanted: Iterable[Server]) -> None:
         """Find out which servers can run here."""
-        for name in wanted:
+        for server in wanted:
             try:
-                self.results.versions.update(SERVERS[name].versions())
-                self.usable.add(name)
+                self.results.versions.update(server.versions())
+                self.usable.add(server)
             except LookupError as exc:
-                self.results.left_out[name] = str(exc)
-                say(f"left out: {name}: {exc}")
+                self.results.left_out[server.name] = str(exc)
+                say(f"left out: {server.name}: {exc}")
         self.results.compiled = our_modules() or []
         if our_modules() == []:
             say("warning: no compiled module of wsdriver is in use, so this measures plain Python")
@@ -82,31 +85,31 @@ class Bench:
     def run(self, row: Row) -> None:
         """Measure one row: its servers in turn, and that as many times as there are runs."""
         say(f"{row.name}: {row.measure.describe(self.results.settings.quick)}")
-        names = [name for name in row.servers if name in self.usable]
+        servers = [row.table[name] for name in row.servers if row.table[name] in self.usable]
         self.results.samples[row.name] = {}
         turns = range(self.results.settings.runs)
         if row.measure.fresh:
             for _ in turns:
-                for name in filter(self.usable.__contains__, names):
-                    with self.serving(row, [name]) as servers:
-                        self.measure(row, servers)
+                for server in filter(self.usable.__contains__, servers):
+                    with self.serving(row, [server]) as running:
+                        self.measure(row, running)
         else:
-            with self.serving(row, names) as servers:
+            with self.serving(row, servers) as running:
                 for _ in turns:
-                    self.measure(row, servers)
+                    self.measure(row, running)
 
     @contextlib.contextmanager
-    def serving(self, row: Row, names: list[str]) -> Iterator[list[Running]]:
+    def serving(self, row: Row, servers: list[Server]) -> Iterator[list[Running]]:
         """Start servers side by side, give those that answer, and end them all."""
         with contextlib.ExitStack() as stack:
-            started = [stack.enter_context(contextlib.closing(Running(SERVERS[name], self.folder))) for name in names]
+            started = [stack.enter_context(contextlib.closing(Running(server, self.folder))) for server in servers]
             ready = []
             for running in started:
                 try:
                     running.wait_ready()
                     ready.append(running)
                 except NotStarted as exc:
-                    self.usable.discard(running.server.name)  # it would only cost the same time again
+                    self.usable.discard(running.server)  # it would only cost the same time again
                     self.give_up(running, f"{running.server.name}, from {row.name} on", exc)
             yield ready
 
@@ -139,12 +142,13 @@ def main() -> int:
     """Run what the command line asks for."""
     options = parse_arguments()
     rows = [ROWS[name] for name in options.rows]
-    chosen = {name for name in SERVERS if SERVERS[name].ours or name in options.peers}
-    wanted = [name for name in SERVERS if name in chosen and any(name in row.servers for row in rows)]
+    servers = [row.table[name] for row in rows for name in row.servers]
+    wanted = [server for server in dict.fromkeys(servers) if server.ours or server.name in options.peers]
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
     start = time.monotonic()
     process.pin(process.LOAD_CORE)
+    process.raise_open_files(OPEN_FILES)
     if process.LOAD_CORE == process.SERVER_CORE:
         say("warning: one core only: the servers share it with the load generator")
     with tempfile.TemporaryDirectory(prefix="wsdriver-bench-") as folder:

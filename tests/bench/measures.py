@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import re
+import select
 import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import IO, ClassVar, Protocol
 
 from tests.bench import process
 from tests.bench.client import Client
@@ -17,6 +18,7 @@ from tests.bench.server import Running
 Sample = dict[str, float]
 SPARE_FILES = 100
 GRACE = 20.0
+CONNECT_TIMEOUT = 30.0
 
 
 class NotMeasured(Exception):
@@ -179,6 +181,61 @@ class Connect:
         process.settle(pids)
         cpu = process.cpu_time(pids) - cpu
         return {"cpu": cpu / self.connections * 1e6, "wall": wall / self.connections * 1e6}
+
+
+@dataclass(frozen=True)
+class Broadcast:
+    """One message to many connections, and the next when the last of them has received it."""
+
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("cpu", "us of server CPU per delivery", 2),
+        Column("p50", "ms until the last has it", 1),
+        Column("opened", "connections"),
+    )
+    higher_is_better: ClassVar[bool] = False
+    fresh: ClassVar[bool] = False
+
+    size: int
+    connections: int
+    quick_connections: int
+    compressed: bool = False
+
+    def describe(self, quick: bool) -> str:
+        count = self.quick_connections if quick else self.connections
+        compression = ", permessage-deflate without context takeover" if self.compressed else ""
+        return f"one text of {size_in_words(self.size)} to {count} connections{compression}, one after the other"
+
+    def __call__(self, running: Running, settings: Settings) -> Sample:
+        wanted = self.quick_connections if settings.quick else self.connections
+        count = min(wanted, process.raise_open_files(wanted + SPARE_FILES) - SPARE_FILES)
+        numbers = [running.port, "/", count, self.size, 1, settings.seconds]
+        command = [str(settings.wsload), "127.0.0.1", *map(str, numbers), "broadcast"]
+        command += ["compressed"] if self.compressed else []
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, bufsize=1) as wsload:
+            assert wsload.stdin
+            assert wsload.stdout
+            assert wsload.stderr
+            try:
+                line = read_line(wsload.stdout, CONNECT_TIMEOUT)
+                if line == "ready":
+                    process.settle(running.pids)
+                    cpu = process.cpu_time(running.pids)
+                    wsload.stdin.write("go\n")
+                    line = read_line(wsload.stdout, settings.seconds + GRACE)
+                    cpu = process.cpu_time(running.pids) - cpu
+            finally:
+                wsload.kill()
+            result = re.match(r"(\d+) broadcasts  p50 (\d+) us", line)
+            if not result:
+                raise NotMeasured(f"wsload: {wsload.stderr.read().strip()[-500:] or 'no result in time'}")
+        return {"cpu": cpu / (int(result[1]) * count) * 1e6, "p50": int(result[2]) / 1e3, "opened": count}
+
+
+def read_line(stream: IO[str], timeout: float) -> str:
+    """Return a line of another program, which does not write another before it is told to; empty if none comes."""
+    ready, _, _ = select.select([stream], [], [], timeout)
+    return stream.readline().strip() if ready else ""
 
 
 def warm_up(running: Running, connections: int = 50) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 
 from tests.bench.measures import Column, Sample, Settings
 from tests.bench.rows import Row, Target
-from tests.bench.server import SERVERS
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
@@ -76,7 +75,7 @@ def row_section(results: Results, row: Row) -> str:
         values = [number(results.value(row, name, column), column.digits) for column in columns]
         theirs = results.value(row, name)
         ratio = number(ours / theirs, 2) if ours and theirs and name != "wsdriver" else "-"
-        lines.append([SERVERS[name].title, *values, spread(samples, columns[0]), ratio])
+        lines.append([row.table[name].title, *values, spread(samples, columns[0]), ratio])
     missed = sum(results.falls_short(row, target) for target in row.targets)
     note = f" - **short of {missed} target{'s' * (missed > 1)}**" if missed else ""
     better = "Higher" if row.measure.higher_is_better else "Lower"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from tests.bench.measures import Connect, IdleMemory, Load, Measure
+from tests.bench.measures import Broadcast, Connect, IdleMemory, Load, Measure
+from tests.bench.server import BROADCASTERS, COMPRESSING_BROADCASTERS, SERVERS, Server
 
 PEERS = ("raw-gevent", "gevent-websocket", "websockets-asyncio", "websockets-sync", "aiohttp", "picows", "node-ws")
 
@@ -23,12 +25,24 @@ class Target:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the benchmark."""
+    """One row of the benchmark: its servers by name, and the table they are in."""
 
     name: str
     measure: Measure
     targets: tuple[Target, ...]
     servers: tuple[str, ...] = ("wsdriver", *PEERS)
+    table: Mapping[str, Server] = field(default_factory=lambda: SERVERS)
+
+
+def broadcast(name: str, size: int, *more: str, compressed: bool = False) -> Row:
+    """Return a row of broadcasts of that size; `more` servers are those that not every such row has."""
+    return Row(
+        f"broadcast-{name}",
+        Broadcast(size, 5000, quick_connections=1000, compressed=compressed),
+        (Target(1.0, "raw-gevent"),),
+        ("wsdriver", "raw-gevent", "websockets-asyncio", "node-ws", *more),
+        COMPRESSING_BROADCASTERS if compressed else BROADCASTERS,
+    )
 
 
 ROWS: dict[str, Row] = {
@@ -67,5 +81,9 @@ ROWS: dict[str, Row] = {
             ("wsdriver", "raw-gevent", "gevent-websocket", "picows", "node-ws"),
         ),
         Row("connect", Connect(2000, at_once=16), (Target(110),)),
+        broadcast("small", 32, "wsdriver-pure", "gevent-websocket", "picows"),
+        broadcast("medium", 1 << 10, "gevent-websocket", "picows"),
+        broadcast("large", 64 << 10, "gevent-websocket", "picows"),
+        broadcast("compressed", 1 << 10, compressed=True),
     )
 }

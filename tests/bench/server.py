@@ -23,13 +23,14 @@ ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT = 10.0
 PROBE_TIMEOUT = 3.0
 STOP_TIMEOUT = 3.0
+PURE = {"WSDRIVER_PURE": "1"}
 
 
 class NotStarted(Exception):
     """A server ended, or did not answer in time."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Server:
     """One row of the table: a command with `{port}` in it, and what it needs."""
 
@@ -173,6 +174,32 @@ def python(script: str) -> tuple[str, ...]:
     return (sys.executable, f"tests/bench/servers/{script}", "{port}")
 
 
+def broadcasters(*arguments: str) -> dict[str, Server]:
+    """Return servers that send to all what one sends, under the names that their kinds have among those that echo."""
+
+    def command(script: str, program: str = sys.executable) -> tuple[str, ...]:
+        return (program, f"tests/bench/broadcasters/{script}", "{port}", *arguments)
+
+    ours = command("wsdriver_server.py")
+    return {
+        server.name: server
+        for server in (
+            Server("wsdriver", "wsdriver.broadcast", ours, ("gevent",), ours=True),
+            Server("wsdriver-pure", "wsdriver.broadcast, plain Python", ours, ("gevent",), env=PURE, ours=True),
+            Server("raw-gevent", "gevent StreamServer, loop of send", command("raw_gevent.py"), ("gevent",)),
+            Server(
+                "gevent-websocket",
+                "gevent-websocket, loop of send",
+                command("gevent_websocket.py"),
+                ("gevent", "gevent-websocket", "wsaccel"),
+            ),
+            Server("websockets-asyncio", "websockets.broadcast", command("websockets_asyncio.py"), ("websockets",)),
+            Server("picows", "picows, loop of send", command("picows_uvloop.py"), ("picows", "uvloop")),
+            Server("node-ws", "node ws, loop of send", command("ws.js", "node"), npm=("ws",)),
+        )
+    }
+
+
 OURS = (sys.executable, "examples/echo.py", "--port", "{port}")
 GUNICORN = (
     *(sys.executable, "-m", "gunicorn", "-k", "wsdriver.worker", "--workers", "1", "--bind", "127.0.0.1:{port}"),
@@ -184,7 +211,7 @@ SERVERS: dict[str, Server] = {
     for server in (
         Server("wsdriver", "wsdriver, WebSocketServer", OURS, ("gevent",), ours=True),
         Server("wsdriver-gunicorn", "wsdriver, gunicorn worker", GUNICORN, ("gevent", "gunicorn"), ours=True),
-        Server("wsdriver-pure", "wsdriver, plain Python", OURS, ("gevent",), env={"WSDRIVER_PURE": "1"}, ours=True),
+        Server("wsdriver-pure", "wsdriver, plain Python", OURS, ("gevent",), env=PURE, ours=True),
         Server("raw-gevent", "TCP echo, gevent StreamServer", python("raw_gevent.py"), ("gevent",), raw=True),
         Server(
             "gevent-websocket",
@@ -199,3 +226,5 @@ SERVERS: dict[str, Server] = {
         Server("node-ws", "node ws", ("node", "tests/bench/servers/ws.js", "{port}"), npm=("ws",)),
     )
 }
+BROADCASTERS = broadcasters()
+COMPRESSING_BROADCASTERS = broadcasters("deflate")

@@ -310,7 +310,17 @@ frames(
     lambda c: c.frame("text", b"x" * 600, False) + c.frame("continuation", b"y" * 600),
     listener="limit",
 )
-order("limit_of_a_connection", ALL, "/limit 500", "x" * 501)
+
+
+def limit(client: Client) -> None:
+    if client.ask():
+        client.send(client.frame("text", b"/limit 500"))
+        client.recv()  # what comes with an order may have been judged before
+        client.send(client.frame("text", b"x" * 501) + client.frame("text", b"done"))
+        client.listen()
+
+
+PROBES["limit_of_a_connection"] = Probe(ALL, limit)
 frames("limit_of_em_websocket", RFC, lambda c: b"\x82\xff" + (10 * 1024 * 1024 + 1).to_bytes(8, "big"))
 
 

@@ -18,10 +18,10 @@ EM::WebSocket.max_frame_size          max_length=                               
 EM::WebSocket.close_timeout           close_timeout=                                  closes_unanswered
 :host, :port                          the address                                     all probes
 :secure, :tls_options                 certfile=, keyfile=, ssl_context= ...           secure
-:secure_proxy                         (issue #5) secure_proxy=                        secure_proxy
+:secure_proxy                         secure_proxy=                                    secure_proxy
 :close_timeout                        close_timeout=                                  closes_unanswered
-:debug                                (issue #5) debug=                               debug
-(always) flash policy                 (issue #5) flash_policy=                        request_for_a_flash_policy
+:debug                                debug=                                           debug
+(always) flash policy                 flash_policy=                                    request_for_a_flash_policy
 onopen                                on('open')                                      request
 onmessage, onbinary                   on('message'): str or bytes                     texts, binaries
 onping, onpong                        on('ping'), on('pong')                          pings, ping_of_the_server
@@ -34,7 +34,7 @@ close_connection (EventMachine)       terminate                                 
 pingable?, supports_close_codes?      pingable, supports_close_codes                  request
 state                                 state                                           request, closes_state
 max_frame_size                        options.max_length                              request
-max_frame_size=                       (issue #5) max_length                           limit_of_a_connection
+max_frame_size=                       max_length                                      limit_of_a_connection
 close_timeout                         options.close_timeout                           closes_unanswered
 get_peername (EventMachine)           remote_address                                  request
 handshake.path, query_string, query   handshake.path, query_string, query             request, target_*
@@ -248,12 +248,6 @@ RULES = [
         ("event close 1005 b'' clean",),
         "em-websocket does the closing handshake of hixie-76 and tells of none (framing76.rb)",
     ),
-    Rule(
-        ("hixie-75",),
-        (LOST,),
-        ("event close 1005 b'' clean",),
-        "hixie-75 closes by ending TCP: ours takes that for an end in order where it was the server that closed",
-    ),
     Rule(("hixie-76",), (), ("close b''",), "hixie-76 §5.4: the server sends a closing frame; em-websocket has none"),
     Rule(
         ("hybi-5",),
@@ -269,15 +263,6 @@ RULES = [
             "who failed the connection knows why: ours tells it, as websocket-driver does; em-websocket says 1006",
         )
         for code in (1002, 1007, 1009)
-    ),
-    *(
-        Rule(
-            (version,),
-            (f"request protocol_version {number}",),
-            ("request protocol_version None",),
-            "issue #5: ours knows the value of Sec-WebSocket-Version only, which these versions have not",
-        )
-        for version, number in (("hixie-75", 75), ("hixie-76", 76), ("hybi-3", 3))
     ),
     Rule(
         CODES,
@@ -414,13 +399,6 @@ LISTED = [
         "event message text b'done'",
         "event error 1009",
         "max_length is for the whole message; em-websocket's for a frame, so that it takes messages without end",
-    ),
-    Listed(
-        "limit_of_a_connection",
-        ALL,
-        "event error 1009",
-        "event message text b'done'",
-        "issue #5: ws.max_length is not here yet",
     ),
     # The end.
     *(
@@ -584,21 +562,11 @@ LISTED = [
         "em-websocket parses a body that comes late as the head of one more request",
     ),
     Listed(
-        "request_for_a_flash_policy",
-        ("hixie-75",),
-        "said 108 bytes 81c33abe",
-        BAD,
-        "issue #5: flash_policy is not here yet",
-    ),
-    Listed(
         "request_for_health",
         FEW,
         "event error handshake",
         "status HTTP/1.1 200 OK",
         "em-websocket 0.5.3 has :healthcheck; Debian's 0.5.1 has not",
-    ),
-    Listed(
-        "secure_proxy", ALL, "request secure True", "request secure False", "issue #5: secure_proxy is not here yet"
     ),
 ]
 

@@ -356,6 +356,11 @@ class Driver:
         return self._version.supports_close_codes
 
     @property
+    def has_closing_frame(self) -> bool:
+        """Whether the agreed version has a closing handshake; without one, the end of TCP is all there is."""
+        return self._version.closing_frame
+
+    @property
     def environ(self) -> Environ | None:
         if self._environ is None and self._head is not None:
             # Built when somebody asks: most handlers never do, and it is larger than the rest of an idle connection.
@@ -1072,7 +1077,7 @@ class Driver:
         else:
             self.ready_state = CLOSED
             self._write()
-            self._finish(CloseEvent(1005, "", True))
+            self._finish(CloseEvent(1006, "", False))  # there is no closing handshake that could be clean
         return True
 
     def _write(self) -> None:

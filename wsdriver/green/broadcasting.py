@@ -23,6 +23,9 @@ __all__ = ["broadcast"]
 
 log = logging.getLogger("wsdriver")
 
+#: Bytes that a small message counts for, by the time that it takes to send it.
+MIN_COST = 2048
+
 #: Bytes that went out since broadcasts last let others have their turn.
 _burst = 0
 
@@ -153,12 +156,16 @@ def broadcast(
         raise ValueError(f"slow must be 'close' or 'skip', not {slow!r}")
     shared = _prepare(message, binary, id)
     by_hub: dict[Any, list[Any]] = {}
+    hub, members = None, []  # the last one's: most often all have the same
     if isinstance(connections, Transport):
         raise TypeError("broadcast() takes many connections: a list of them")
     for connection in connections:
         if not isinstance(connection, Transport):
             raise TypeError(f"broadcast() takes WebSockets and EventSources, not {type(connection).__name__}")
-        by_hub.setdefault(connection._hub, []).append(connection)
+        if connection._hub is not hub:
+            hub = connection._hub
+            members = by_hub.setdefault(hub, [])
+        members.append(connection)
     count = 0
     for hub, members in by_hub.items():
         if members[0]._is_elsewhere():
@@ -166,7 +173,7 @@ def broadcast(
         else:
             here = shared.deliver(members, slow == "close")
             count += here
-            _pace(here * len(shared.data))
+            _pace(here * max(len(shared.data), MIN_COST))
     return count
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import socket as stdlib_socket
-from copy import copy
+from dataclasses import replace
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -33,7 +33,6 @@ from wsdriver.green.loop import call_in_hub, scratch_of, spawn_for
 from wsdriver.green.options import ConnectionOptions
 from wsdriver.green.sockio import get_ident, read_into, unacknowledged
 from wsdriver.green.transport import LARGE, Transport
-from wsdriver.options import check_int
 
 __all__ = ["Connection"]
 
@@ -283,7 +282,7 @@ class Connection(Transport):
             self.close_code = event.code
             self.close_reason = event.reason
             self.was_clean = event.was_clean
-            if self.close_error is None and not event.was_clean:
+            if self.close_error is None and not event.was_clean and self._driver.has_closing_frame:
                 self.close_error = ConnectionResetError("the peer went away without a closing handshake")
             self._stop_heartbeat()
             if self._sock is not None:
@@ -297,6 +296,10 @@ class Connection(Transport):
             self._loop.run_callback(waiter.switch, None)
 
     def is_blocked(self) -> bool:
+        """Tell whether the peer takes no more for now. What waits is written first: so no more than one pong does."""
+        while len(self._out) > 0 and self._large is None and not self._write_blocked:
+            if not self._write_once():
+                break
         return self._write_blocked
 
     # --- writing ----------------------------------------------------------------------------------------------------
@@ -361,8 +364,8 @@ class Connection(Transport):
         self._resume_waiter()
         if self._sock is None or self._unsent() > 0:
             return
-        if self.was_clean and not self._client:
-            # Both close frames are through: the server ends TCP first (RFC 6455 §7.1.1).
+        if (self.was_clean or not self._driver.has_closing_frame) and not self._client:
+            # Both close frames are through, or there are none: the server ends TCP first (RFC 6455 §7.1.1).
             self._release()
             return
         if self._paused:
@@ -912,9 +915,7 @@ class Connection(Transport):
     def max_length(self, value: int) -> None:
         if self._driver is None:
             # The driver will be made of the options.
-            check_int("max_length", value, 0)
-            self.options = copy(self.options)
-            object.__setattr__(self.options, "max_length", value)
+            self.options = replace(self.options, max_length=value)
         else:
             self._driver.max_length = value
 

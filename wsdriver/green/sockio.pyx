@@ -91,8 +91,11 @@ cpdef Py_ssize_t write_both(sock, int fd, bytearray first, Py_ssize_t split, byt
         if split > PyByteArray_GET_SIZE(first) or split < 0 or start < 0 or start > PyBytes_GET_SIZE(second):
             raise IndexError("write_both() was given bounds outside of its data")
         while True:
-            count = wsd_send_both(fd, PyByteArray_AS_STRING(first), split,
-                                  PyBytes_AS_STRING(second) + start, PyBytes_GET_SIZE(second) - start)
+            if split == 0:  # send() does without the kernel's copies of a message header and its parts
+                count = wsd_send(fd, PyBytes_AS_STRING(second) + start, PyBytes_GET_SIZE(second) - start)
+            else:
+                count = wsd_send_both(fd, PyByteArray_AS_STRING(first), split,
+                                      PyBytes_AS_STRING(second) + start, PyBytes_GET_SIZE(second) - start)
             if count >= 0:
                 return count
             if errno == EAGAIN:

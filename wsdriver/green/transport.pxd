@@ -1,3 +1,5 @@
+cimport cython
+
 from wsdriver.green.sockio cimport get_ident, write_both, write_from
 
 
@@ -31,6 +33,7 @@ cdef class Transport:
     cdef public object close_error
     cdef readonly object options
 
+    @cython.locals(count=Py_ssize_t, of_out=Py_ssize_t)
     cpdef _flush(self)
     cpdef bint _is_behind(self)
     cpdef _pace(self)

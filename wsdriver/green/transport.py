@@ -198,10 +198,28 @@ class Transport:
                 if self._large_start == len(self._large):
                     self._large = None  # type: ignore[assignment]
                 count = of_out
-            if count == len(out):
-                out.clear()
-            else:
+            if count < len(out):
                 del out[:count]
+            elif count > 0:
+                out.clear()
+
+    def _write_once(self) -> bool:
+        """Write some of the buffer, in the midst of reading; False where that cannot be, which the next flush tells."""
+        try:
+            count = write_from(self._sock, self._fd, self._out)
+        except OSError:
+            return False
+        if count > 0:
+            self.bytes_sent += count
+            self._burst += count
+            del self._out[:count]
+        else:
+            self._write_blocked = True
+            if count == -1:
+                self._write_for_read = True
+            else:
+                self._watch_writable()
+        return True
 
     def _share(self, data: bytes, later: bool) -> None:
         """Take what other connections take as well: it is not copied, unless it is small or something else waits.

@@ -7,7 +7,8 @@ from typing import Any
 
 from wsdriver.driver.driver import Driver
 from wsdriver.driver.server import reason_of
-from wsdriver.environ import Environ, headers_of, is_secure, url_of
+from wsdriver.driver.versions import version_of
+from wsdriver.environ import Environ, headers_of, is_secure, is_websocket, url_of
 from wsdriver.exceptions import ConfigurationError, HandshakeError
 from wsdriver.green.connection import Connection
 from wsdriver.green.loop import call_in_hub
@@ -31,7 +32,8 @@ class Handshake:
         query_string: as sent; ``query`` has it decoded.
         headers: by name, in any case.
         secure: whether it came over TLS.
-        protocol_version: the value of Sec-WebSocket-Version, as int, or None.
+        protocol_version: 13 for RFC 6455; the number of the draft for an older one, 75 and 76 for hixie's; None where
+            the request names no version, or is for no WebSocket.
     """
 
     __slots__ = ("headers", "path", "protocol_version", "query_string", "secure")
@@ -41,8 +43,7 @@ class Handshake:
         self.query_string: str = environ.get("QUERY_STRING", "")
         self.headers: Headers = headers_of(environ)
         self.secure = is_secure(environ)
-        version = environ.get("HTTP_SEC_WEBSOCKET_VERSION", "")
-        self.protocol_version = int(version) if version.isascii() and version.isdigit() else None
+        self.protocol_version = _protocol_version(environ)
 
     @property
     def query(self) -> dict[str, str]:
@@ -55,6 +56,16 @@ class Handshake:
     def origin(self) -> str | None:
         """The Origin header: which site's page is asking, or None outside of browsers."""
         return self.headers.get("Origin") or self.headers.get("Sec-WebSocket-Origin")  # hybi-04 to -08
+
+
+def _protocol_version(environ: Environ) -> int | None:
+    if not is_websocket(environ):
+        return None
+    try:
+        return int(version_of(environ).name.rpartition("-")[2])
+    except HandshakeError:  # a version that we do not know, or none
+        number = environ.get("HTTP_SEC_WEBSOCKET_VERSION", "")
+        return int(number) if number.isascii() and number.isdigit() else None
 
 
 class WebSocket(Connection):

@@ -68,7 +68,9 @@ def obey(ws, order)
   when '/drop' then ws.close_connection
   when '/text' then ws.send_text('é' * first.to_i)
   when '/binary' then ws.send_binary("\xFF".b * first.to_i)
-  when '/limit' then ws.max_frame_size = first.to_i
+  when '/limit'
+    ws.max_frame_size = first.to_i
+    ws.send('limited')
   when '/state'
     ws.close
     report(ws, 'state', ws.state.to_s)

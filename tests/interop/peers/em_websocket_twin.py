@@ -5,7 +5,6 @@ python -m tests.interop.peers.em_websocket_twin <file of key and certificates, i
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import logging
@@ -16,7 +15,6 @@ from typing import Any
 import gevent
 
 import wsdriver
-from wsdriver.green.server import ServerOptions
 
 
 def report(peer: int, event: str, *details: object) -> None:
@@ -30,9 +28,15 @@ def to_hex(data: bytes) -> str:
 class Server(wsdriver.WebSocketServer):
     """Tells also what no listener hears: that a connection is over, even one that never opened."""
 
-    def handle(self, sock: Any, address: Any, started: float | None = None) -> None:
+    def handle(self, sock: Any, address: Any) -> None:
         try:
-            super().handle(sock, address, started)
+            super().handle(sock, address)
+        finally:
+            report(address[1], "gone")
+
+    def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
+        try:
+            super().wrap_socket_and_handle(client_socket, address)
         finally:
             report(address[1], "gone")
 
@@ -80,6 +84,7 @@ def obey(ws: wsdriver.WebSocket, peer: int, order: str) -> None:
         ws.send(b"\xff" * int(first))
     elif verb == "/limit":
         ws.max_length = int(first)
+        ws.send("limited")
     elif verb == "/state":
         gevent.spawn(ws.close)
         gevent.sleep(0)
@@ -136,10 +141,7 @@ def handler(ws: wsdriver.WebSocket) -> None:
 
 
 def listen(**options: Any) -> Server:
-    # Of #5, some options are not here yet: what differs without them is listed, and says so.
-    there = {field.name for field in dataclasses.fields(ServerOptions)} | Server._TLS_ARGUMENTS
-    options = {name: value for name, value in {"flash_policy": True, **options}.items() if name in there}
-    server = Server(("127.0.0.1", 0), handler, **options)
+    server = Server(("127.0.0.1", 0), handler, flash_policy=True, **options)
     server.start()
     return server
 
