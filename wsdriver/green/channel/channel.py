@@ -40,7 +40,11 @@ class Channel:
 
     Without a URL this is for one process. With the URL of a Redis, or with CHANNEL_URL in the environment, all that
     share this Redis share the channel: workers, servers, machines. Channels of the same name are the same channel, as
-    many objects as there are.
+    many objects as there are. Nothing is connected before the first use, so that a channel of a module is safe where a
+    server forks. Used first in the main thread, it belongs to the main thread's gevent, which has to run.
+
+    While Redis is away, those in this process go on getting what is published here, and it connects again by itself.
+    What others publish meanwhile is missed, unless the channel has a ``history``.
 
     With ``history`` the last messages are kept, in a Redis Stream or in this process: who comes back is told what it
     missed (``since``, or an event stream's Last-Event-ID), nothing of it twice.
