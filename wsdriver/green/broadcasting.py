@@ -136,6 +136,8 @@ def broadcast(
     An EventSource sends it as an event. Connections that are not open, and those that cannot carry it (binary messages:
     event streams and the hixie versions) are left out.
 
+    After much has gone out, other greenlets have their turn before this returns.
+
     Args:
         connections: WebSockets and EventSources, also of other threads.
         message: str goes out as text, bytes-like as binary.
