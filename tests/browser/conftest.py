@@ -94,11 +94,12 @@ class Server:
         process, self._process = self._process, None
         process.send_signal(signal.SIGTERM)
         try:
-            return process.wait(PATIENCE)
+            # (A page that is too busy to answer our close frame is waited for: close_timeout.)
+            return process.wait(3 * PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            pytest.fail(f"gunicorn was still there {PATIENCE:.0f} s after SIGTERM:\n{self._log.read_text()}")
+            pytest.fail(f"gunicorn was still there {3 * PATIENCE:.0f} s after SIGTERM:\n{self._log.read_text()}")
 
     def close(self) -> None:
         """Let no process survive the test, whatever happened in it."""
