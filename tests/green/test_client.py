@@ -687,3 +687,23 @@ def serving_on(listener: Any, handler: Any = echo) -> Any:
             server.stop(timeout=1)
 
     return run()
+
+
+def test_script_that_sleeps_behind_a_send_has_sent_all_the_same() -> None:
+    """Messages that wait to be received hold nothing back: a script may not come back to gevent for long."""
+
+    def handler(ws: wsdriver.WebSocket) -> None:
+        for number in range(10):
+            ws.send(str(number))
+        for _ in ws:
+            pass
+
+    with serving(handler) as server, wsdriver.connect(server.url) as ws:
+        assert gevent.getcurrent().parent is None
+        assert ws.receive(5) == "0"
+        ws.send("reply")
+        assert ws.buffered_amount == 0
+        gevent.sleep(0.05)
+        ws.send("not resumed by a message")
+        assert ws.buffered_amount == 0
+        assert [ws.receive(5) for _ in range(9)] == [str(number) for number in range(1, 10)]

@@ -244,8 +244,9 @@ class Connection(Transport):
         waiter = self._waiter
         if waiter is not None and (len(self._driver.inbox) > 0 or self._driver.ready_state == CLOSED):
             self._waiter = None
-            # What it sends while it works through the queue goes out in one write, by our caller at the latest.
-            self._coalescing = True
+            # What it sends while it works through the queue goes out in one write, by our caller at the latest. (Not
+            # what the main greenlet sends: a script may sleep, or compute, and come back much later.)
+            self._coalescing = waiter.parent is not None
             try:
                 waiter.switch()
             finally:
@@ -310,10 +311,13 @@ class Connection(Transport):
             return
         if self._unsent() < 65536 and self._unhandled():
             # More input waits: let the answers to all of it go out together.
-            if not self._coalescing and not self._flush_scheduled:
-                self._flush_scheduled = True
-                self._loop.run_callback(self._scheduled_flush)
-            return
+            if self._coalescing:
+                return
+            if getcurrent().parent is not None:
+                if not self._flush_scheduled:
+                    self._flush_scheduled = True
+                    self._loop.run_callback(self._scheduled_flush)
+                return
         self._flush()
 
     def _scheduled_flush(self) -> None:

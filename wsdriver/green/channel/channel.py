@@ -122,7 +122,8 @@ class Channel:
         Raises:
             TypeError: the message is neither str nor bytes-like.
             ConnectionError: it was not published at Redis, and no room is left in the ``backlog``; it says why. Those
-                in this process have got it all the same.
+                in this process have got it all the same. (Without a backlog, a message that was on its way when Redis
+                went is tried again for some seconds, and then nobody knows: who publishes again had better have one.)
         """
         if isinstance(message, (bytearray, memoryview)):
             message = bytes(message)
