@@ -72,7 +72,8 @@ class Headers(Mapping[str, str]):
             self._fields.setdefault(name.lower(), []).append((name, value))
 
     def __getitem__(self, name: str) -> str:
-        return ", ".join(value for _, value in self._fields[name.lower()])
+        fields = self._fields[name.lower()]
+        return fields[0][1] if len(fields) == 1 else ", ".join([value for _, value in fields])
 
     def __iter__(self) -> Iterator[str]:
         return (fields[0][0] for fields in self._fields.values())
@@ -142,7 +143,8 @@ class HeadReader:
         end += 4
         if end > self.max_size:
             raise HandshakeError(f"the head is longer than {self.max_size} bytes", 431)
-        self._refuse_bare_lf(self._seen, end)
+        if buffer.count(b"\n", 0, end) != buffer.count(b"\r\n", 0, end):
+            self._refuse_bare_lf(0, end)
         head, rest = bytes(buffer[:end]), bytes(buffer[end:])
         buffer.clear()
         self._seen = 0

@@ -84,7 +84,7 @@ MAX_FRAME = 2**63
 MAX_PINGS = 1000
 
 #: The first byte of each frame of RFC 6455, by opcode.
-FIRST_BYTES = HYBI_13.first_bytes()
+FIRST_BYTES = HYBI_13.first_bytes
 
 #: Items that may wait in an inbox before pings and pongs are no longer kept in it for listeners.
 MAX_CONTROLS = 1024
@@ -597,7 +597,7 @@ class Driver:
             self.framing = None if self._masks else "hixie"
             return
         masked = version.masking is Masking.PAYLOAD and not self._masks
-        self._firsts = version.first_bytes()
+        self._firsts = version.first_bytes
         self._decoder = FrameDecoder(
             MaskPlace.PAYLOAD if masked else MaskPlace.NOWHERE,
             min(self._max_length, MAX_FRAME),

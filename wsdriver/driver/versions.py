@@ -7,7 +7,7 @@ masked, and what a close frame says.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -49,6 +49,7 @@ class Version:
         supports_close_codes: whether its close frames carry a code.
         closing_frame: whether it has a closing handshake at all.
         extensible: whether extensions are negotiated.
+        first_bytes: by opcode, the first byte of an unfragmented frame; 0 where there is no such frame.
     """
 
     name: str
@@ -61,14 +62,14 @@ class Version:
     supports_close_codes: bool = True
     closing_frame: bool = True
     extensible: bool = False
+    first_bytes: bytes = field(init=False, repr=False)
 
-    def first_bytes(self) -> bytes:
-        """Return, by opcode, the first byte of an unfragmented frame; 0 where there is no such frame."""
+    def __post_init__(self) -> None:
         table = bytearray(16)
         for wire, opcode in enumerate(self.opcodes):
             if opcode != 255:
                 table[opcode] = wire if self.more else 0x80 | wire
-        return bytes(table)
+        object.__setattr__(self, "first_bytes", bytes(table))
 
 
 #: The opcodes before hybi-07: 0 continuation, 1 close, 2 ping, 3 pong, 4 text, 5 binary.
