@@ -32,9 +32,9 @@ def test_row_says_what_a_version_can_do(attribute: str, names: list[str]) -> Non
 
 def test_first_bytes_are_those_of_the_drafts() -> None:
     order = (CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG)
-    assert [HYBI_13.first_bytes()[opcode] for opcode in order] == [0x80, 0x81, 0x82, 0x88, 0x89, 0x8A]
-    assert [VERSIONS["hybi-5"].first_bytes()[opcode] for opcode in order] == [0x80, 0x84, 0x85, 0x81, 0x82, 0x83]
-    assert [VERSIONS["hybi-1"].first_bytes()[opcode] for opcode in order] == [0, 4, 5, 1, 2, 3]
+    assert [HYBI_13.first_bytes[opcode] for opcode in order] == [0x80, 0x81, 0x82, 0x88, 0x89, 0x8A]
+    assert [VERSIONS["hybi-5"].first_bytes[opcode] for opcode in order] == [0x80, 0x84, 0x85, 0x81, 0x82, 0x83]
+    assert [VERSIONS["hybi-1"].first_bytes[opcode] for opcode in order] == [0, 4, 5, 1, 2, 3]
 
 
 @pytest.mark.parametrize(
