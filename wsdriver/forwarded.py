@@ -42,8 +42,8 @@ _HEADERS = (
     ("X-Forwarded-Ssl", ("on",)),
     ("X-Forwarded-Scheme", ("https", "wss")),
 )
-#: All headers in which proxies tell of their client.
-FORWARDED_HEADERS = ("X-Forwarded-For", *(name for name, _ in _HEADERS))
+#: All headers in which proxies tell of their client, in lower case.
+FORWARDED_HEADERS = frozenset(name.lower() for name in ("X-Forwarded-For", *(name for name, _ in _HEADERS)))
 
 _KEYS = {name: "HTTP_" + name.upper().replace("-", "_") for name, _ in _HEADERS}
 

@@ -84,6 +84,10 @@ class Headers(Mapping[str, str]):
     def __repr__(self) -> str:
         return f"Headers({[field for fields in self._fields.values() for field in fields]!r})"
 
+    def has_any(self, names: frozenset[str]) -> bool:
+        """Tell whether there is a field of one of these names, which are in lower case."""
+        return not names.isdisjoint(self._fields)
+
     def get_all(self, name: str) -> list[str]:
         """Return the value of each field of that name, in order."""
         return [value for _, value in self._fields.get(name.lower(), ())]

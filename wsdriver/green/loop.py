@@ -15,16 +15,13 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from gevent import get_hub, getcurrent, spawn
-from gevent._hub_local import get_hub_if_exists
-from gevent.hub import Hub, Waiter
-from gevent.monkey import get_original
+from gevent import get_hub, spawn
+from gevent.hub import Hub
+
+from wsdriver.green.native import allocate_lock, start_thread
+from wsdriver.green.waking import Signal
 
 __all__ = ["call_in_hub", "io_hub", "is_io_hub", "scratch_of", "spawn_for"]
-
-#: The real one: gevent's patch makes the name mean a lock for greenlets.
-allocate_lock: Callable[[], Any] = get_original("_thread", "allocate_lock")
-start_thread: Callable[..., Any] = get_original("_thread", "start_new_thread")
 
 #: What one read takes at most: enough to fill a fast peer's pipe, and it stays in the processor's cache.
 SCRATCH = 256 * 1024
@@ -55,8 +52,7 @@ def scratch_of(hub: Hub) -> bytearray:
 def call_in_hub(hub: Hub, function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function in a greenlet of another thread's hub, and wait until it is done.
 
-    A greenlet waits as greenlets do, and the others of its thread go on: two hubs may call each other. Where this
-    thread has no hub, or this is the hub itself, the thread is blocked.
+    A greenlet waits as greenlets do, so that two hubs may call each other: see :class:`~wsdriver.green.waking.Signal`.
 
     Raises:
         RuntimeError: that thread has ended.
@@ -66,8 +62,7 @@ def call_in_hub(hub: Hub, function: Callable[..., Any], *arguments: Any) -> Any:
         raise RuntimeError("the program ends, and its connections with it")
     outcome: list[Any] = [None, None]
     running = False
-    own = get_hub_if_exists()
-    done = _Blocked() if own is None or getcurrent() is own else _Switched(own)
+    done = Signal()
 
     def run() -> None:
         nonlocal running
@@ -81,7 +76,7 @@ def call_in_hub(hub: Hub, function: Callable[..., Any], *arguments: Any) -> Any:
 
     hub.loop.run_callback_threadsafe(spawn, run)
     waited = 0
-    while not done.wait():
+    while not done.wait(PATIENCE):
         if hub.thread_ident not in sys._current_frames():
             raise RuntimeError("the thread that the connection belongs to has ended")
         waited += PATIENCE
@@ -90,54 +85,6 @@ def call_in_hub(hub: Hub, function: Callable[..., Any], *arguments: Any) -> Any:
     if outcome[1] is not None:
         raise outcome[1]
     return outcome[0]
-
-
-class _Blocked:
-    """Waits for another thread by blocking this one."""
-
-    __slots__ = ("_lock",)
-
-    def __init__(self) -> None:
-        self._lock = allocate_lock()
-        self._lock.acquire()
-
-    def set(self) -> None:
-        self._lock.release()
-
-    def wait(self) -> bool:
-        """Wait, :data:`PATIENCE` seconds at most; tells whether it is set."""
-        return bool(self._lock.acquire(timeout=PATIENCE))
-
-
-class _Switched:
-    """Waits for another thread in a greenlet of this one's hub."""
-
-    __slots__ = ("_async", "_hub", "_is_set")
-
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-        self._is_set = False
-        self._async = hub.loop.async_()
-
-    def set(self) -> None:
-        self._is_set = True
-        self._async.send()
-
-    def wait(self) -> bool:
-        """Wait, :data:`PATIENCE` seconds at most; tells whether it is set."""
-        waiter = Waiter(self._hub)
-        timer = self._hub.loop.timer(PATIENCE)
-        self._async.start(waiter.switch, None)
-        timer.start(waiter.switch, None)
-        try:
-            if not self._is_set:
-                waiter.get()
-        finally:
-            timer.close()
-            self._async.stop()
-            if self._is_set:
-                self._async.close()
-        return self._is_set
 
 
 def io_hub() -> Hub:

@@ -72,7 +72,7 @@ def by_proxy_protocol(sock: Any, client: Client, trusted: Any, deadline: float |
 def by_headers(client: Client, headers: Headers, trusted: Any) -> Client:
     """Return whom a trusted proxy speaks for, by the headers of its request; from others these change nothing."""
     # (Most requests have none of them, and to find that out is the cheaper part.)
-    if not any(map(headers.get_all, FORWARDED_HEADERS)) or not is_trusted(client.host, trusted):
+    if not headers.has_any(FORWARDED_HEADERS) or not is_trusted(client.host, trusted):
         return client
     host = forwarded_client(headers.get_all("X-Forwarded-For"), trusted)
     return Client(client.address if host is None else (host, 0), client.secure or says_secure(headers))

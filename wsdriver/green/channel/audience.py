@@ -12,9 +12,9 @@ from gevent.hub import Hub
 
 from wsdriver.green.broadcasting import broadcast
 from wsdriver.green.channel.position import Entry
-from wsdriver.green.channel.waking import Turn, hub_here
 from wsdriver.green.loop import call_in_hub, is_io_hub
 from wsdriver.green.sockio import get_ident
+from wsdriver.green.waking import Turn, hub_here
 
 __all__ = ["Audience", "Encode", "Manner"]
 

@@ -13,9 +13,9 @@ from wsdriver.green.channel.position import Position
 from wsdriver.green.channel.room import BACKLOG_OF_JOINER, Room
 from wsdriver.green.channel.rooms import check_url, room_of
 from wsdriver.green.channel.subscription import Subscription
-from wsdriver.green.channel.waking import Signal
 from wsdriver.green.eventsource import EventSource
 from wsdriver.green.transport import Transport
+from wsdriver.green.waking import Signal
 from wsdriver.options import check_int
 
 __all__ = ["Channel"]

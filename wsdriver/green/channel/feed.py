@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from wsdriver.green.channel.position import START, Entry, Position
-from wsdriver.green.channel.waking import Signal, time_left
+from wsdriver.green.waking import Signal, time_left
 
 if TYPE_CHECKING:
     from wsdriver.green.channel.room import Room

@@ -28,10 +28,11 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from wsdriver.green.channel.position import Entry
 from wsdriver.green.channel.redis_socket import Push, make_connection, where_is
 from wsdriver.green.channel.script import SCRIPT, SCRIPT_HASH, make_arguments
-from wsdriver.green.channel.waking import Signal, Turn, is_main_thread, time_left
 from wsdriver.green.client.reconnecting import Backoff
-from wsdriver.green.loop import allocate_lock, io_hub
+from wsdriver.green.loop import io_hub
+from wsdriver.green.native import allocate_lock
 from wsdriver.green.sockio import get_ident
+from wsdriver.green.waking import Signal, Turn, is_main_thread, time_left
 
 if TYPE_CHECKING:
     from wsdriver.green.channel.shared import SharedRoom

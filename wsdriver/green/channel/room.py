@@ -12,7 +12,8 @@ from gevent.hub import Hub
 
 from wsdriver.green.channel.audience import Audience, Manner
 from wsdriver.green.channel.position import START, Entry, Id, Position
-from wsdriver.green.loop import allocate_lock, call_in_hub
+from wsdriver.green.loop import call_in_hub
+from wsdriver.green.native import allocate_lock
 
 if TYPE_CHECKING:
     from wsdriver.green.channel.feed import Feed, Inbox

@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 from wsdriver.exceptions import ConfigurationError
 from wsdriver.green.channel.room import Room
-from wsdriver.green.loop import allocate_lock
+from wsdriver.green.native import allocate_lock
 
 if TYPE_CHECKING:
     from wsdriver.green.channel.shared import SharedRoom

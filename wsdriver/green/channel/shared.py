@@ -14,7 +14,7 @@ from wsdriver.green.channel.position import START, Entry, Id, Position
 from wsdriver.green.channel.redis_link import AWAY, UP, Publication, link_to
 from wsdriver.green.channel.room import Room
 from wsdriver.green.channel.script import parse_push, parse_stream_entry
-from wsdriver.green.channel.waking import Signal, time_left
+from wsdriver.green.waking import Signal, time_left
 
 if TYPE_CHECKING:
     from wsdriver.green.channel.feed import Feed

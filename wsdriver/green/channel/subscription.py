@@ -10,8 +10,8 @@ from gevent import spawn
 
 from wsdriver.green.channel.feed import Feed
 from wsdriver.green.channel.position import Position
-from wsdriver.green.channel.waking import hub_here
-from wsdriver.green.loop import start_thread
+from wsdriver.green.native import start_thread
+from wsdriver.green.waking import hub_here
 
 if TYPE_CHECKING:
     from wsdriver.green.channel.room import Room

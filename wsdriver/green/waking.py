@@ -10,7 +10,7 @@ from gevent import get_hub, getcurrent, sleep
 from gevent._hub_local import get_hub_if_exists
 from gevent.hub import Hub, Waiter
 
-from wsdriver.green.loop import allocate_lock
+from wsdriver.green.native import allocate_lock
 from wsdriver.green.sockio import get_ident
 
 __all__ = ["Signal", "Turn", "hub_here", "is_main_thread", "time_left"]
@@ -56,13 +56,18 @@ def time_left(deadline: float | None) -> float | None:
 
 
 class Signal:
-    """Made by the one who will wait; set once, by anybody."""
+    """Made by the one who will wait; set once, by anybody.
+
+    A greenlet waits as greenlets do, and the others of its thread go on. Where its thread has no hub, or this is the
+    hub itself, the thread is blocked.
+    """
 
     __slots__ = ("__weakref__", "_hub", "_is_set", "_lock", "_watcher")
 
     def __init__(self) -> None:
         self._is_set = False
-        self._hub = hub_here()
+        hub = hub_here()
+        self._hub = None if getcurrent() is hub else hub
         self._watcher: Any = None
         self._lock: Any = None
         if self._hub is None:
@@ -92,7 +97,8 @@ class Signal:
         waiter = Waiter(self._hub)
         # Started before the look at _is_set: who sets it in between finds a watcher to send to. It also keeps the loop
         # running where nothing else does.
-        self._watcher = self._hub.loop.async_()
+        if self._watcher is None:
+            self._watcher = self._hub.loop.async_()
         self._watcher.start(waiter.switch, None)
         timer = None if timeout is None else self._hub.loop.timer(timeout)
         try:
@@ -101,7 +107,10 @@ class Signal:
             if not self._is_set:
                 waiter.get()
         finally:
-            self._watcher.close()
+            # (Not closed while somebody may still send to it.)
+            self._watcher.stop()
+            if self._is_set:
+                self._watcher.close()
             if timer is not None:
                 timer.close()
         return self._is_set
