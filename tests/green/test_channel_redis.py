@@ -26,6 +26,7 @@ import wsdriver
 from tests.support.channels import serving_members, wait_for
 from tests.support.net import free_port
 from tests.support.redis import RedisServer
+from tests.support.serving import serving
 from tests.support.tls import make_certificates
 
 NativeThread: Any = get_original("threading", "Thread")
@@ -133,6 +134,21 @@ class TestMessages:
             with there.subscribe() as messages:
                 ws.send("back")
                 assert messages.receive(5) == "back"
+
+    def test_client_misses_nothing_from_the_moment_that_it_is_open(self, redis: RedisServer, name: str) -> None:
+        """Also the first one, for which this process has yet to connect to Redis, and to subscribe."""
+
+        def handler(ws: wsdriver.WebSocket) -> None:
+            wsdriver.Channel(ws.handshake.path, url=redis.url).join(ws)
+            ws.receive()
+
+        publishers = [wsdriver.Channel(f"/{name}{number}", url=elsewhere(redis)) for number in range(3)]
+        publishers[0].publish("from before")
+        with serving(handler) as server:
+            for number, publisher in enumerate(publishers):
+                with wsdriver.connect(f"{server.url}{name}{number}") as ws:
+                    publisher.publish("first")
+                    assert ws.receive(5) == "first"
 
     def test_environment_gives_the_url(self, shared: RedisServer, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CHANNEL_URL", shared.url)
@@ -422,7 +438,7 @@ class TestErrors:
         caplog.set_level(logging.INFO)
         server = RedisServer(tmp_path)
         strict = wsdriver.Channel(name + "strict", server.url)
-        channel = wsdriver.Channel(name, server.url, backlog=2)
+        channel = wsdriver.Channel(name, server.url, backlog=2, history=10)
         with strict.subscribe() as here, channel.subscribe() as also:
             with pytest.raises(ConnectionError, match="has been away"):
                 strict.publish("one")
@@ -433,7 +449,8 @@ class TestErrors:
                 channel.publish("2")
             assert received(also, 3) == ["0", "1", "2"]
             caplog.clear()
-            with server, wsdriver.Channel(name, elsewhere(server)).subscribe() as far:
+            # (Since the beginning: what waits may go out before this one is there.)
+            with server, wsdriver.Channel(name, elsewhere(server), history=10).subscribe(since="0") as far:
                 assert received(far, 2) == ["0", "1"]
                 assert has_nothing(far)
                 wait_for(lambda: strict.connected)

@@ -136,7 +136,8 @@ class Channel:
     def join(self, connection: Any, since: str | None = None, encode: Encode | None = None) -> bool:
         """Make a WebSocket or an EventSource a member: it is sent every message, until it leaves or ends.
 
-        A WebSocket whose handshake has not gone out yet is accepted. Joining twice is harmless.
+        A WebSocket whose handshake has not gone out yet is accepted, once nothing is missed any more: its client gets
+        every message from the moment that it is open. Joining twice is harmless.
 
         Where messages are kept, and the connection says what it had last, it is first sent what it missed: here, and
         waiting for a slow peer. (While Redis is away, it waits for Redis too.)
@@ -167,21 +168,22 @@ class Channel:
                 position = Position.parse(connection.last_event_id)
             except ValueError:
                 pass  # of another stream, or made up
-        if not connection.accept():
-            return False
         room = self._room
         manner = Manner(encode, self._slow)
-        if position is None:
-            room.add(connection, manner)
+        # (Before it is open it is sent nothing. So its client misses nothing from the moment that it is.)
+        is_new = room.add(connection, manner if position is None else None)
+        try:
             room.wait_until_listening()
-        elif room.add(connection, None):
-            try:
-                self._replay(room, connection, manner, position)
-            except ConnectionClosed:
-                pass
-            except BaseException:
+            if not connection.accept():
                 room.remove(connection)
-                raise
+            elif is_new and position is not None:
+                self._replay(room, connection, manner, position)
+        except ConnectionClosed:
+            pass
+        except BaseException:
+            if is_new:
+                room.remove(connection)
+            raise
         return room.has(connection)
 
     def _replay(self, room: Room, connection: Any, manner: Manner, since: Position) -> None:
