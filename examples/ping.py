@@ -40,7 +40,10 @@ def ping(ws: wsdriver.WebSocket, name: str) -> None:
     def answered(sent: float) -> None:
         took = f"{1000 * (perf_counter() - sent):.2f} ms"
         print(f"{name} is {took} away", flush=True)
-        ws.send(took)
+        try:
+            ws.send(took)
+        except wsdriver.ConnectionClosed:
+            pass  # its pong was among its last words
 
     try:
         while True:

@@ -127,7 +127,7 @@ def test_ping_leaves_those_alone_that_know_no_pings() -> None:
             assert hixie_75.recv(4096).startswith(b"HTTP/1.1 101 ")
         assert server.stop() == 0
     assert any(line.endswith(" is here; pings: no") for line in server.lines)
-    assert not any("Traceback" in line for line in server.lines)
+    assert not any("Traceback" in line for line in server.lines), "\n".join(server.lines)
 
 
 def test_multicast_tells_everyone_what_everyone_says() -> None:

@@ -348,7 +348,7 @@ if pid == 0:
 assert subscription.receive(10) == "child"
 channel.publish("parent")
 assert subscription.receive(5) == "parent"
-assert os.waitpid(pid, 0)[1] == 0
+assert gevent_os.waitpid(pid, 0)[1] == 0  # which knows of what gevent has reaped
 assert channel.connected
 """
         assert finish(run(script, redis.url, name)) == ("", "")
