@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import gevent
@@ -22,6 +21,7 @@ from tests.support.drafts import DRAFTS, DraftClient
 from tests.support.net import free_port, request
 from tests.support.serving import serving
 from tests.support.tls import Authority
+from tests.support.waiting import wait_for
 from wsdriver.extensions import Extension, Message, ServerSession
 
 NativeThread: Any = get_original("threading", "Thread")
@@ -31,13 +31,6 @@ NativeThread: Any = get_original("threading", "Thread")
 def bounded() -> Iterator[None]:
     with gevent.Timeout(40):
         yield
-
-
-def wait_for(condition: Any, what: str = "it") -> None:
-    deadline = monotonic() + 20
-    while not condition():
-        assert monotonic() < deadline, f"{what} has not come about"
-        gevent.sleep(0.005)
 
 
 def idle(ws: wsdriver.WebSocket) -> None:
@@ -421,6 +414,32 @@ class TestWhoIsThere:
             assert wsdriver.broadcast(server.connections, "m") == 0
             go_on.set()
             client.get().close()
+
+    def test_websocket_of_an_application_that_has_not_begun_is_left_out(self) -> None:
+        """It has no socket yet, and those behind it get the message."""
+        there: list[Any] = []
+
+        def app(environ: Any, start_response: Any) -> Any:
+            ws = wsdriver.WebSocket(environ)
+            there.append(ws)
+            go_on.wait()
+            ws.accept()
+            return ws.wsgi_response()
+
+        go_on = Event()
+        port = free_port()
+        server = WSGIServer(("127.0.0.1", port), app, handler_class=wsdriver.WebSocketHandler, log=None)
+        server.start()
+        try:
+            with audience(1) as (known, [ws]):
+                client = gevent.spawn(wsdriver.connect, f"ws://127.0.0.1:{port}/")
+                wait_for(lambda: there)
+                assert wsdriver.broadcast([*there, *known.connections], "m") == 1
+                assert ws.receive(5) == "m"
+                go_on.set()
+                client.get().close()
+        finally:
+            server.stop(timeout=1)
 
     def test_gone_while_it_is_written_to(self) -> None:
         with audience(2) as (server, [one, other]):

@@ -17,7 +17,8 @@ import pytest
 from gevent.monkey import get_original
 
 import wsdriver
-from tests.support.channels import serving_members, wait_for
+from tests.support.channels import serving_members
+from tests.support.waiting import wait_for
 from wsdriver.green.channel import rooms
 
 NativeThread: Any = get_original("threading", "Thread")

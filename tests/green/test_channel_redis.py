@@ -23,11 +23,12 @@ from gevent.monkey import get_original
 from gevent.server import StreamServer
 
 import wsdriver
-from tests.support.channels import serving_members, wait_for
+from tests.support.channels import serving_members
 from tests.support.net import free_port
 from tests.support.redis import RedisServer
 from tests.support.serving import serving
 from tests.support.tls import make_certificates
+from tests.support.waiting import wait_for
 
 NativeThread: Any = get_original("threading", "Thread")
 

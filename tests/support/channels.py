@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from time import monotonic
 from typing import Any
 
-import gevent
 from gevent.pywsgi import WSGIServer
 
 import wsdriver
 from tests.support.eventstream import Client
+from tests.support.waiting import wait_for
 
-__all__ = ["Members", "serving_members", "wait_for"]
-
-PATIENCE = 20.0
-
-
-def wait_for(condition: Callable[[], Any], what: str = "it") -> Any:
-    """Let the hub go on until a condition is true; returns its value."""
-    deadline = monotonic() + PATIENCE
-    while not (value := condition()):
-        assert monotonic() < deadline, f"{what} has not come about"
-        gevent.sleep(0.005)
-    return value
+__all__ = ["Members", "serving_members"]
 
 
 class Members:

@@ -594,7 +594,7 @@ class Driver:
         version = self._version
         if not version.framed:
             self._hixie = HixieDecoder(self._max_length, version.closing_frame)
-            self.framing = None if self._masks else "hixie"
+            self.framing = "hixie"
             return
         masked = version.masking is Masking.PAYLOAD and not self._masks
         self._firsts = version.first_bytes

@@ -285,12 +285,13 @@ class Extensions:
     @property
     def sharing_key(self) -> Hashable | None:
         """What decides how outgoing messages are changed; None where connections cannot share that: see Session."""
-        keys = [getattr(session, "sharing_key", None) for _, session, _ in self._active]
-        return (
-            None
-            if None in keys
-            else tuple(zip((extension.name for extension, _, _ in self._active), keys, strict=True))
-        )
+        keys = []
+        for extension, session, _ in self._active:
+            key = getattr(session, "sharing_key", None)
+            if key is None:
+                return None
+            keys.append((extension.name, key))
+        return tuple(keys)
 
     # --- messages ---------------------------------------------------------------------------------------------------
 

@@ -183,11 +183,7 @@ class Transport:
                 self._write_failed(error)
                 return
             if count < 0:
-                self._write_blocked = True
-                if count == -1:
-                    self._write_for_read = True
-                else:
-                    self._watch_writable()
+                self._await_socket(count)
                 return
             self.bytes_sent += count
             self._burst += count
@@ -214,12 +210,16 @@ class Transport:
             self._burst += count
             del self._out[:count]
         else:
-            self._write_blocked = True
-            if count == -1:
-                self._write_for_read = True
-            else:
-                self._watch_writable()
+            self._await_socket(count)
         return True
+
+    def _await_socket(self, count: int) -> None:
+        """Write on when the socket can: what a write returned says for what it waits, see ``sockio``."""
+        self._write_blocked = True
+        if count == -1:
+            self._write_for_read = True
+        else:
+            self._watch_writable()
 
     def _share(self, data: bytes, later: bool) -> None:
         """Take what other connections take as well: it is not copied, unless it is small or something else waits.
@@ -242,6 +242,8 @@ class Transport:
 
     def _is_behind(self) -> bool:
         """Tell whether more waits than may, for one who does not wait himself."""
+        if self._sock is None:
+            return False  # nothing does: it has not begun, or is over
         limit = BROADCAST_LIMIT if self._outbound_limit < 0 else self._outbound_limit
         if self._unsent() > limit and not self._write_blocked:
             self._flush()  # it may only have waited for the end of this turn
