@@ -27,6 +27,7 @@ from gevent import socket
 import wsdriver
 from tests.support.eventstream import PATIENCE, Client, Event
 from tests.support.gunicorn import Gunicorn
+from tests.support.leaks import assert_nothing_left, at_rest
 from tests.support.tls import Certificates, make_certificates
 
 PROMPT = 5.0  # seconds: far more than what should take a few tenths
@@ -1042,11 +1043,7 @@ class TestLeaks:
 
         site = serve(application, kind)
         batch(2)
-        gevent.sleep(0.1)
-        before = self.count()
+        before = at_rest(self.count)
         for _ in range(5):
             batch(5)
-        deadline = monotonic() + PROMPT
-        while self.count() != before and monotonic() < deadline:
-            gevent.sleep(0.05)
-        assert self.count() == before
+        assert_nothing_left(self.count, before)

@@ -31,6 +31,7 @@ from gevent.server import StreamServer
 from gevent.subprocess import PIPE, Popen
 
 import wsdriver
+from tests.support.leaks import assert_nothing_left, at_rest
 from tests.support.net import frame, read_frame, read_head, request
 from tests.support.serving import echo, serving
 from tests.support.tls import Certificates, make_certificates
@@ -1252,14 +1253,10 @@ class TestLeaks:
 
         with serving(open_timeout=0.3, **(tls if secure else {})) as server:
             batch(2)
-            gevent.sleep(0.05)
-            before = self.count()
+            before = at_rest(self.count)
             for _ in range(5):
                 batch(10)
-            deadline = monotonic() + PROMPT
-            while self.count() != before and monotonic() < deadline:
-                gevent.sleep(0.05)
-            assert self.count() == before
+            assert_nothing_left(self.count, before)
 
     @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="needs /proc")
     def test_nothing_is_left_of_clients_that_failed(self) -> None:
@@ -1277,13 +1274,9 @@ class TestLeaks:
 
         try:
             attempt()
-            gevent.sleep(0.05)
-            before = self.count()
+            before = at_rest(self.count)
             gevent.joinall([gevent.spawn(attempt) for _ in range(100)], raise_error=True)
-            deadline = monotonic() + PROMPT
-            while self.count() != before and monotonic() < deadline:
-                gevent.sleep(0.05)
-            assert self.count() == before
+            assert_nothing_left(self.count, before)
         finally:
             server.stop(timeout=1)
 
