@@ -1,0 +1,60 @@
+"""What an installed wsdriver must do, without pytest: ``python tests/installed.py`` with the Python that has it.
+
+For ``.ci/run`` and cibuildwheel's ``test-command``: the compiled parts, which a build without a compiler leaves out,
+are there, and they and their plain twins carry messages through a server and a client.
+"""
+
+import importlib
+import os
+import subprocess
+import sys
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+import wsdriver
+
+PACKAGE = Path(wsdriver.__file__).resolve().parent
+
+
+def compiled_names() -> list[str]:
+    """Return the modules that have a compiled form: those with declarations for Cython beside them."""
+    return sorted(".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in PACKAGE.rglob("*.pxd"))
+
+
+def check_modules(pure: bool) -> None:
+    names = compiled_names()
+    assert names, f"{PACKAGE} has no declarations for Cython"
+    for name in names:
+        path = str(importlib.import_module(name).__file__)
+        compiled = path.endswith(tuple(EXTENSION_SUFFIXES))
+        assert compiled != pure, f"{name} is {'compiled' if compiled else 'not compiled'}: {path}"
+
+
+def check_echo() -> None:
+    def echo(ws: wsdriver.WebSocket) -> None:
+        for message in ws:
+            ws.send(message)
+
+    server = wsdriver.WebSocketServer(("127.0.0.1", 0), echo, extensions=[wsdriver.PermessageDeflate()])
+    server.start()
+    try:
+        url = f"ws://127.0.0.1:{server.server_port}/"
+        with wsdriver.connect(url, extensions=[wsdriver.PermessageDeflate()], open_timeout=10) as ws:
+            for message in ("hällo " * 100, bytes(range(256)) * 1000, "", b""):
+                ws.send(message)
+                assert ws.receive(10) == message, "the echo is not what was sent"
+    finally:
+        server.stop()
+
+
+def main() -> None:
+    pure = bool(os.environ.get("WSDRIVER_PURE"))
+    check_modules(pure)
+    check_echo()
+    if not pure:
+        subprocess.run([sys.executable, __file__], env={**os.environ, "WSDRIVER_PURE": "1"}, check=True, timeout=60)
+        print(f"wsdriver {wsdriver.__version__}: {len(compiled_names())} compiled modules, and their plain twins")
+
+
+if __name__ == "__main__":
+    main()
