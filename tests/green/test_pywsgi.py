@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import signal
@@ -140,13 +141,17 @@ class TestApplications:
 
 class TestWebSockets:
     def test_websockets_as_a_client(self, either: Pywsgi) -> None:
-        sync = need_module("websockets.sync.client")
+        client = need_module("websockets.asyncio.client")  # in one thread: two may not use a TLS connection at once
         context = either.certificates and either.certificates.client_context()
-        with sync.connect(either.url + "/echo", ssl=context, open_timeout=PATIENCE) as ws:
-            for message in ("hello", b"\x00\x01", "long " * 50_000):
-                ws.send(message)
-                assert ws.recv(PATIENCE) == message
-        assert ws.close_code == 1000
+
+        async def talk() -> int:
+            async with client.connect(either.url + "/echo", ssl=context, open_timeout=PATIENCE) as ws:
+                for message in ("hello", b"\x00\x01", "long " * 50_000):
+                    await ws.send(message)
+                    assert await asyncio.wait_for(ws.recv(), PATIENCE) == message
+            return int(ws.close_code)
+
+        assert asyncio.run(talk()) == 1000
 
     def test_wsdriver_as_a_client(self, either: Pywsgi) -> None:
         context = either.certificates and either.certificates.client_context()
