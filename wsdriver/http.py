@@ -27,6 +27,7 @@ __all__ = [
     "Response",
     "authority_of",
     "check_header",
+    "has_token",
     "is_interim",
     "parse_authority",
     "parse_host",
@@ -365,3 +366,9 @@ def is_interim(status: int) -> bool:
 def split_tokens(value: str) -> list[str]:
     """Return the members of a comma-separated list, stripped, without empty ones (RFC 9110 §5.6.1), in linear time."""
     return [part for part in (part.strip(" \t") for part in value.split(",")) if part]
+
+
+def has_token(value: str, token: str) -> bool:
+    """Tell whether a comma-separated list has a token, which is in lower case, in any case."""
+    value = value.lower()
+    return value == token or (token in value and token in split_tokens(value))

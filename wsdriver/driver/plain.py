@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from wsdriver.http import MAX_HEAD, Headers, parse_plain, split_tokens
+from wsdriver.http import MAX_HEAD, Headers, has_token, parse_plain
 
 __all__ = ["COMPILED", "read_plain"]
 
@@ -60,7 +60,7 @@ def _is_right(headers: Headers) -> bool:
         host is not None
         and int(host[1] or 0) <= 65535
         and headers.get("Upgrade", "").lower() == "websocket"
-        and "upgrade" in map(str.lower, split_tokens(headers.get("Connection", "")))
+        and has_token(headers.get("Connection", ""), "upgrade")
         and headers.get("Sec-WebSocket-Version") == "13"
         and _KEY.fullmatch(headers.get("Sec-WebSocket-Key", "")) is not None
     )

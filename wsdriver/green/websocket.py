@@ -94,7 +94,7 @@ class WebSocket(Connection):
     __slots__ = ("__dict__", "_environ", "_handshake")
 
     def __init__(self, environ: Environ, protocols: Any = (), **options: Any) -> None:
-        if not isinstance(environ, Mapping):
+        if type(environ) is not dict and not isinstance(environ, Mapping):
             raise ConfigurationError(f"WebSocket() takes a WSGI environ, not {type(environ).__name__}")
         takeover = find_takeover(environ)
         hub = None if takeover is None else takeover.hub
