@@ -43,6 +43,8 @@ def read_plain(head: bytes) -> tuple[str, str, str, str, bool] | None:
     if request is None or not request.target.startswith("/") or "#" in request.target:
         return None
     headers = request.headers
+    if "WebSocket-Protocol" in headers:  # hixie-75's, which is heard in any request
+        return None
     if any(len(headers.get_all(name)) > 1 for name in _KNOWN) or not _is_right(headers):
         return None
     return (

@@ -30,7 +30,7 @@ cdef struct Span:
 
 cdef enum:
     HOST, UPGRADE, CONNECTION, KEY, VERSION, PROTOCOL, EXTENSIONS, KNOWN
-    OTHER, BODY, FORWARDED
+    OTHER, STRANGE, FORWARDED
 
 
 cdef bint _is(Place p, const char *lower, Py_ssize_t size) noexcept nogil:
@@ -47,7 +47,7 @@ cdef int _kind(Place p, Py_ssize_t size) noexcept nogil:
     if size == 4:
         return HOST if _is(p, b"host", 4) else OTHER
     if size == 6:
-        return BODY if _is(p, b"expect", 6) else OTHER
+        return STRANGE if _is(p, b"expect", 6) else OTHER
     if size == 7:
         return UPGRADE if _is(p, b"upgrade", 7) else OTHER
     if size == 10:
@@ -55,9 +55,11 @@ cdef int _kind(Place p, Py_ssize_t size) noexcept nogil:
     if size >= 12 and _is(p, b"x-forwarded-", 12):
         return FORWARDED
     if size == 14:
-        return BODY if _is(p, b"content-length", 14) else OTHER
+        return STRANGE if _is(p, b"content-length", 14) else OTHER
+    if size == 18:
+        return STRANGE if _is(p, b"websocket-protocol", 18) else OTHER
     if size == 17 and _is(p, b"transfer-encoding", 17):
-        return BODY
+        return STRANGE
     if size < 17 or not _is(p, b"sec-websocket-", 14):
         return OTHER
     p += 14
@@ -186,7 +188,7 @@ cpdef read_plain(bytes head):
             if found[kind].end != NULL:
                 return None
             found[kind] = value
-        elif kind == BODY:
+        elif kind == STRANGE:
             return None
         elif kind == FORWARDED:
             forwarded = True
