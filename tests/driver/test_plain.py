@@ -118,7 +118,10 @@ def judge(data: bytes) -> Any:
         (head(Upgrade="WebSocket", Connection="keep-alive, Upgrade"), ("/", KEY, "", "", False)),
         (head(Connection=" \t,upgrade\t ,"), ("/", KEY, "", "", False)),
         (head("Sec-WebSocket-Protocol: chat, \xe9"), ("/", KEY, "chat, \xe9", "", False)),
-        (head("sec-websocket-extensions:\tpermessage-deflate; a=1 \t"), ("/", KEY, "", "permessage-deflate; a=1", False)),
+        (
+            head("sec-websocket-extensions:\tpermessage-deflate; a=1 \t"),
+            ("/", KEY, "", "permessage-deflate; a=1", False),
+        ),
         (head("X-Forwarded-For: 1.2.3.4"), ("/", KEY, "", "", True)),
         (head("x-forwarded-proto:https"), ("/", KEY, "", "", True)),
         (head("X-Forwarded: 1", "Sec_WebSocket_Key: 2", "Cookie: a=b; c", "X-Empty:"), ("/", KEY, "", "", False)),
@@ -251,10 +254,9 @@ def test_requests_with_one_other_byte_are_judged_alike(place: int, byte: int) ->
 class Wire:
     """What a driver writes to."""
 
-    base_environ = {"REMOTE_ADDR": "192.0.2.1", "SERVER_NAME": "here", "SERVER_PORT": "1", "wsgi.url_scheme": "https"}
-
     def __init__(self) -> None:
         self.sent = b""
+        self.base_environ = {"REMOTE_ADDR": "192.0.2.1", "SERVER_NAME": "here", "SERVER_PORT": "1"}
 
     def write(self, data: bytes) -> None:
         self.sent += data

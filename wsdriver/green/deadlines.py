@@ -58,5 +58,4 @@ class Deadlines:
             due.append(member)
         for member in due:
             del self._deadlines[member]
-        for member in due:
-            self._expired(member)
+            get_hub().loop.run_callback(self._expired, member)
