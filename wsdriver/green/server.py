@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 import gevent
+from gevent import getcurrent
 from gevent.server import StreamServer
 
 from wsdriver.driver.driver import Driver
@@ -251,6 +252,7 @@ class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no type
         self._ledger = Ledger()
         self._unasked = Deadlines(self.options.open_timeout, StreamWebSocket.request_timed_out)
         self._direct = False
+        self._handlers: set[Any] | None = None  # the greenlets in which they run, for who waits for them
         self._admission = Admission(self.options.max_connections, self.options.max_connections_per_ip)
         if tls:
             tls["ssl_context"] = _server_context(tls)
@@ -362,6 +364,8 @@ class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no type
     def _respond(self, ws: StreamWebSocket, asked: bool = True) -> None:
         """Answer a request, if there is one; returns when the connection is closed."""
         failure: BaseException | None = None
+        if self._handlers is not None:
+            self._handlers.add(getcurrent())
         try:
             if asked:
                 self._answer(ws)
@@ -370,6 +374,8 @@ class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no type
         try:
             end_session(ws, failure)
         finally:
+            if self._handlers is not None:
+                self._handlers.discard(getcurrent())
             self._admission.leave(ws)
             self._ledger.end(ws)
 
