@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from wsdriver.exceptions import HandshakeError
 from wsdriver.forwarded import is_forwarded_secure
-from wsdriver.http import Headers, Request, parse_host, split_tokens
+from wsdriver.http import Headers, Request, has_token, parse_host
 
 __all__ = [
     "Environ",
@@ -37,7 +37,7 @@ def is_websocket(environ: Environ) -> bool:
     return (
         environ.get("REQUEST_METHOD") == "GET"
         and environ.get("HTTP_UPGRADE", "").strip().lower() == "websocket"
-        and "upgrade" in map(str.lower, split_tokens(environ.get("HTTP_CONNECTION", "")))
+        and has_token(environ.get("HTTP_CONNECTION", ""), "upgrade")
     )
 
 

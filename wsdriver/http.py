@@ -27,9 +27,11 @@ __all__ = [
     "Response",
     "authority_of",
     "check_header",
+    "has_token",
     "is_interim",
     "parse_authority",
     "parse_host",
+    "parse_plain",
     "parse_request",
     "parse_response",
     "serialize_head",
@@ -165,13 +167,13 @@ def parse_request(head: bytes) -> Request:
     Raises:
         HandshakeError: it is not HTTP/1.x, or asks for nothing that can be; ``.status`` is the answer it deserves.
     """
-    request = _parse_plain(head) or _parse_any(head)
+    request = parse_plain(head) or _parse_any(head)
     if request.method == "GET" and not _TARGET.match(request.target):
         raise HandshakeError(f"the request's target is neither a path nor a URL: {request.target[:80]!r}")
     return request
 
 
-def _parse_plain(head: bytes) -> Request | None:
+def parse_plain(head: bytes) -> Request | None:
     """Parse a head as nearly all are, in a tenth of h11's time; None where h11 has to judge it.
 
     The pattern takes less than h11 does; what h11 checks beside the grammar is one Host, and how long a body is.
@@ -364,3 +366,9 @@ def is_interim(status: int) -> bool:
 def split_tokens(value: str) -> list[str]:
     """Return the members of a comma-separated list, stripped, without empty ones (RFC 9110 §5.6.1), in linear time."""
     return [part for part in (part.strip(" \t") for part in value.split(",")) if part]
+
+
+def has_token(value: str, token: str) -> bool:
+    """Tell whether a comma-separated list has a token, which is in lower case, in any case."""
+    value = value.lower()
+    return value == token or (token in value and token in split_tokens(value))

@@ -18,7 +18,15 @@ DEFAULT_MAX_LENGTH = 2**26 - 1
 #: RFC 9110 §5.6.2: what a token (header name, subprotocol) is made of.
 TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
+#: Values that cannot change, whose types tell 1 from True.
+_PLAIN = (bool, int, float, str, type(None))
+
+#: How many options are kept, to be used again: a server gives the same for each connection.
+_MAX_KEPT = 256
+
 T = TypeVar("T")
+
+_kept: dict[Any, Any] = {}
 
 
 def make_options(kind: type[T], given: Mapping[str, Any], also: Iterable[str] = ()) -> T:
@@ -32,13 +40,30 @@ def make_options(kind: type[T], given: Mapping[str, Any], also: Iterable[str] = 
     Raises:
         ConfigurationError: a name that ``kind`` does not have; the message names the nearest one.
     """
+    key = _key_of(kind, given)
+    if key in _kept:
+        kept: T = _kept[key]
+        return kept
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     for name in given:
         if name not in names:
             near = difflib.get_close_matches(name, [*names, *also], 1)
             hint = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(sorted([*names, *also]))}"
             raise ConfigurationError(f"unknown option {name!r}: {hint}")
-    return kind(**given)
+    made = kind(**given)
+    if key is not None and len(_kept) < _MAX_KEPT:
+        _kept[key] = made
+    return made
+
+
+def _key_of(kind: type, given: Mapping[str, Any]) -> Any:
+    """Return what tells these options from all others; None where a value may be something that changes."""
+    key: list[Any] = [kind]
+    for name, value in given.items():
+        if type(value) not in _PLAIN and not (type(value) is tuple and not value):
+            return None
+        key += (name, type(value), value)
+    return tuple(key)
 
 
 def check_bool(name: str, value: object) -> None:

@@ -19,14 +19,17 @@ cdef class Driver:
     cdef bytes _head
     cdef object _hixie
     cdef object _io
+    cdef bint _judged
     cdef object _late_pong
     cdef bint _masks
     cdef object _max_length
     cdef object _messages
     cdef object _nonce
     cdef object _options
+    cdef tuple _plain
     cdef object _queue
     cdef object _reader
+    cdef bint _reads_head
     cdef object _request
     cdef object _socket
     cdef bint _started

@@ -33,9 +33,17 @@ from wsdriver.codes import is_valid_close_code
 from wsdriver.driver.client import ClientHandshake, Target
 from wsdriver.driver.hixie import BODY_SIZE, challenge_answer
 from wsdriver.driver.options import DriverOptions, check_own_header
+from wsdriver.driver.plain import read_plain
 from wsdriver.driver.proxy import Proxy
 from wsdriver.driver.roles import Socket
-from wsdriver.driver.server import accept_request, check_request, refuse_request, select_protocol
+from wsdriver.driver.server import (
+    accept_request,
+    accept_with_key,
+    asked_protocols,
+    check_request,
+    refuse_request,
+    select_protocol,
+)
 from wsdriver.driver.streams import IO, Messages
 from wsdriver.driver.versions import HYBI_13, Masking, Opening, Version
 from wsdriver.environ import Environ, build_environ, headers_of, url_of
@@ -89,6 +97,9 @@ FIRST_BYTES = HYBI_13.first_bytes
 #: Items that may wait in an inbox before pings and pongs are no longer kept in it for listeners.
 MAX_CONTROLS = 1024
 
+_CONNECTED = ConnectEvent()
+_OPENED = OpenEvent()
+
 #: Bytes that may come in before the handshake is answered.
 MAX_EARLY = 1024 * 1024
 
@@ -136,14 +147,17 @@ class Driver:
         "_head",
         "_hixie",
         "_io",
+        "_judged",
         "_late_pong",
         "_masks",
         "_max_length",
         "_messages",
         "_nonce",
         "_options",
+        "_plain",
         "_queue",
         "_reader",
+        "_reads_head",
         "_request",
         "_socket",
         "_started",
@@ -181,9 +195,12 @@ class Driver:
         self._version: Version = HYBI_13
         self._decoder: FrameDecoder = None  # type: ignore[assignment]  # until open
         self._emitter: Emitter | None = None
-        self._reader: HeadReader | None = HeadReader() if reads_head else None
+        self._reads_head = reads_head  # ... still
+        self._reader: HeadReader | None = None
         self._head: bytes | None = None  # of the request, on a server that reads it by itself
         self._request: Request | None = None  # ... parsed, until it is answered
+        self._plain: tuple[str, str, str, str, bool] | None = None  # ... or what it says where it is a plain one
+        self._judged = False
         self._checked: Environ | None = None  # the environ of a request that is right, until it is answered
         self._environ: Environ | None = None if client is not None or reads_head else socket.environ
         self._early: bytearray | None = None
@@ -341,7 +358,7 @@ class Driver:
 
     @property
     def version(self) -> str | None:
-        if self._client is None and self._checked is None and self._decoder is None and self._hixie is None:
+        if self._client is None and not self._judged:
             return None
         return self._version.name
 
@@ -374,6 +391,14 @@ class Driver:
     def _parsed_request(self) -> Request:
         assert self._head is not None
         return parse_request(self._head) if self._request is None else self._request
+
+    def asked_target(self) -> str:
+        """Return what the request asks for, as it was sent: cheaper than the environ."""
+        return self._parsed_request().target if self._plain is None else self._plain[0]
+
+    def may_be_forwarded(self) -> bool:
+        """Tell whether the request may have headers of a proxy."""
+        return self._plain is None or self._plain[4]
 
     @property
     def url(self) -> str | None:
@@ -487,7 +512,7 @@ class Driver:
 
     def _accept(self, headers: list[tuple[str, str]]) -> bool:
         try:
-            environ = self.check()
+            self.judge()
         except HandshakeError as error:
             self.refuse(error)
             return False
@@ -496,30 +521,39 @@ class Driver:
         if self._started or self.ready_state != CONNECTING:
             return False
         version = self._version
-        self.protocol = select_protocol(environ, self._options.protocols)
+        if self._plain is None:
+            environ = self.check()
+            protocols = asked_protocols(environ)
+            extensions = environ.get("HTTP_SEC_WEBSOCKET_EXTENSIONS", "")
+        else:
+            protocols, extensions = self._plain[2:4]
+        self.protocol = select_protocol(protocols, self._options.protocols)
         try:
-            headers = [*self._agree(environ), *headers]
+            headers = [*self._agree(extensions), *headers]
         except ExtensionError as error:
             self._refuse(HandshakeError(f"the Sec-WebSocket-Extensions header is wrong: {error}"))
             return False
         self._started = True
-        self.outbox += accept_request(environ, version, self.protocol, headers)
+        if self._plain is None:
+            self.outbox += accept_request(environ, version, self.protocol, headers)
+        else:
+            self.outbox += accept_with_key(self._plain[1], self.protocol, headers)
         if version.opening is Opening.CHALLENGE:
             self._write()
             return self._challenged()
         self._open()
         return True
 
-    def _agree(self, environ: Environ) -> list[tuple[str, str]]:
-        """Return the headers that the agreed version and extensions add."""
-        fields = []
+    def _agree(self, offered: str) -> list[tuple[str, str]]:
+        """Return the headers that the agreed version and extensions add; ``offered`` are the client's extensions."""
+        fields: list[tuple[str, str]] = []
         if self._version.masking is Masking.FRAME_BY_NONCE:
             self._nonce = base64.b64encode(secrets.token_bytes(16)).decode()
             fields.append(("Sec-WebSocket-Nonce", self._nonce))
         if self._extensions is None and self._options.extensions:
             self._extensions = Extensions(self._options.extensions)
         if self._extensions is not None and self._version.extensible:
-            agreed = self._extensions.generate_response(environ.get("HTTP_SEC_WEBSOCKET_EXTENSIONS", ""))
+            agreed = self._extensions.generate_response(offered)
             if agreed:
                 fields.append(("Sec-WebSocket-Extensions", agreed))
         return fields
@@ -535,6 +569,16 @@ class Driver:
             self._open()
         return True
 
+    def judge(self) -> None:
+        """Judge the request before it is answered.
+
+        Raises:
+            HandshakeError: it would be refused.
+        """
+        if self._plain is None:
+            self.check()
+        self._judged = True
+
     def check(self) -> Environ:
         """Judge the request before it is answered; return its environ.
 
@@ -545,6 +589,7 @@ class Driver:
             environ = self._build_environ() if self._environ is None else self._environ
             self._version = check_request(environ, self._options.versions, self._options.origins)
             self._checked = environ
+            self._judged = True
         return self._checked
 
     def refuse(self, error: HandshakeError) -> None:
@@ -577,16 +622,18 @@ class Driver:
         # Of a request that we have read, the head alone says all again.
         self._request = None
         self._checked = None
+        self._plain = None
         queue, self._queue = self._queue, None
         self._delivering = True  # a host that delivers while it writes gets no message in before the event
         try:
             for name, arguments in queue or ():
                 getattr(self, name)(*arguments)
             self._write()
-            self._emit("open", OpenEvent())
+            self._emit("open", _OPENED)
         finally:
             self._delivering = False
-        self.feed(b"", 0, 0)  # what came early
+        if self._early is not None or self.observer is None:
+            self.feed(b"", 0, 0)  # what came early
 
     def _make_decoder(self) -> None:
         """Set up what the agreed version and extensions want done with bytes."""
@@ -635,7 +682,7 @@ class Driver:
         if event == "open":
             self._open()
         elif event == "connect":
-            self._emit("connect", ConnectEvent())
+            self._emit("connect", _CONNECTED)
         if self._wanted and self.connected:
             self._wanted = False
             self.start()
@@ -653,17 +700,30 @@ class Driver:
             self.protocol = self._client.protocol
             self._keep_early(rest)
             return "open"
-        if self._reader is not None:
-            done = self._reader.feed(data)
-            if done is None:
-                return None
-            self._reader = None
-            self._request = parse_request(done[0])
-            self._head = done[0]
-            self._keep_early(done[1])
-            return "connect"
+        if self._reads_head:
+            return "connect" if self._read_head(data) else None
         self._keep_early(data)
         return None
+
+    def _read_head(self, data: bytes) -> bool:
+        """Read on in the head of the request; True where it is complete."""
+        if self._reader is None:
+            if self._options.origins is None and HYBI_13.name in self._options.versions:
+                self._plain = read_plain(data)
+            if self._plain is not None:
+                self._reads_head = False
+                self._head = data
+                return True
+            self._reader = HeadReader()
+        done = self._reader.feed(data)
+        if done is None:
+            return False
+        self._reads_head = False
+        self._reader = None
+        self._request = parse_request(done[0])
+        self._head = done[0]
+        self._keep_early(done[1])
+        return True
 
     def _keep_early(self, data: bytes) -> None:
         if data:

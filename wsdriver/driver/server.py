@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
@@ -15,14 +16,27 @@ from wsdriver.environ import Environ, is_websocket
 from wsdriver.exceptions import HandshakeError
 from wsdriver.http import parse_host, serialize_head, split_tokens
 
-__all__ = ["accept_key", "accept_request", "check_request", "reason_of", "refuse_request", "select_protocol"]
+__all__ = [
+    "accept_key",
+    "accept_request",
+    "accept_with_key",
+    "asked_protocols",
+    "check_request",
+    "reason_of",
+    "refuse_request",
+    "select_protocol",
+]
+
+#: A key as nearly all are: 16 bytes in base64, without oddities.
+_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 def accept_key(key: str) -> str:
     """Return the Sec-WebSocket-Accept that answers a Sec-WebSocket-Key (RFC 6455 §4.2.2)."""
-    return base64.b64encode(hashlib.sha1(key.encode("latin-1") + GUID, usedforsecurity=False).digest()).decode()
+    digest = hashlib.sha1(key.encode("latin-1") + GUID, usedforsecurity=False).digest()
+    return binascii.b2a_base64(digest, newline=False).decode()
 
 
 def check_request(
@@ -68,6 +82,8 @@ def _check_key(environ: Environ) -> None:
     key = environ.get("HTTP_SEC_WEBSOCKET_KEY")
     if key is None:
         raise HandshakeError("the Sec-WebSocket-Key header is missing")
+    if _KEY.fullmatch(key):
+        return
     try:
         right = len(base64.b64decode(key.strip(" \t").encode("ascii"), validate=True)) == 16
     except (binascii.Error, UnicodeEncodeError):
@@ -76,10 +92,15 @@ def _check_key(environ: Environ) -> None:
         raise HandshakeError("the Sec-WebSocket-Key header is not 16 bytes in base64")
 
 
-def select_protocol(environ: Environ, supported: Sequence[str]) -> str | None:
+def asked_protocols(environ: Environ) -> str:
+    """Return the subprotocols that a request asks for."""
+    asked: str = environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL") or environ.get("HTTP_WEBSOCKET_PROTOCOL", "")  # hixie-75
+    return asked
+
+
+def select_protocol(asked: str, supported: Sequence[str]) -> str | None:
     """Return the first subprotocol in the client's order of preference that we support, or None (RFC 6455 §4.2.2)."""
-    asked = environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL") or environ.get("HTTP_WEBSOCKET_PROTOCOL", "")  # hixie-75
-    for name in split_tokens(asked):
+    for name in split_tokens(asked) if supported else ():
         if name in supported:
             return name
     return None
@@ -93,15 +114,20 @@ def accept_request(
         return hixie.response_75(environ, protocol, headers)
     if version.opening is Opening.CHALLENGE:
         return hixie.response_76(environ, protocol, headers)
-    fields = [
-        ("Upgrade", "websocket"),
-        ("Connection", "Upgrade"),
-        ("Sec-WebSocket-Accept", accept_key(environ["HTTP_SEC_WEBSOCKET_KEY"].strip(" \t"))),
-    ]
+    return accept_with_key(environ["HTTP_SEC_WEBSOCKET_KEY"].strip(" \t"), protocol, headers)
+
+
+def accept_with_key(key: str, protocol: str | None, headers: Sequence[tuple[str, str]]) -> bytes:
+    """Return the head of the answer of hybi-04 and later."""
+    head = (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept_key(key)}\r\n"
+    )
     if protocol is not None:
-        fields.append(("Sec-WebSocket-Protocol", protocol))
-    fields.extend(headers)
-    return serialize_head("HTTP/1.1 101 Switching Protocols", fields)
+        head += f"Sec-WebSocket-Protocol: {protocol}\r\n"
+    for name, value in headers:
+        head += f"{name}: {value}\r\n"
+    return (head + "\r\n").encode("latin-1")
 
 
 #: Statuses whose answer has no body (RFC 9110 §6.4.1).

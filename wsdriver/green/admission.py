@@ -39,6 +39,8 @@ class Admission:
         Raises:
             HandshakeError: there is no room: 429 (RFC 6585 §4) where its own host takes it, else 503.
         """
+        if self._most is None and self._most_per_host is None:
+            return
         host = address[0] if isinstance(address, tuple) else ""
         if host and self._most_per_host is not None and self._by_host.get(host, 0) >= self._most_per_host:
             raise HandshakeError("there are too many connections from your address", 429, {"Retry-After": RETRY_AFTER})

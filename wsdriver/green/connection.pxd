@@ -20,6 +20,7 @@ cdef class Connection(Transport):
     cdef double _next_beat
     cdef long long _ping_end
     cdef Py_ssize_t _position
+    cdef bint _reading
     cdef list _ready
     cdef bytearray _scratch
     cdef bint _shut

@@ -82,6 +82,7 @@ class Connection(Transport):
         "_paused",
         "_ping_end",
         "_position",
+        "_reading",
         "_ready",
         "_scratch",
         "_shut",
@@ -109,6 +110,7 @@ class Connection(Transport):
         self._ready: list[Any] = []
         self._position = 0
         self._unread = 0
+        self._reading = False
         self._paused = False
         self._coalescing = False
         self._flush_scheduled = False
@@ -132,6 +134,9 @@ class Connection(Transport):
     def _accept(self) -> bool:
         """Do the opening handshake, if that has not happened yet. Returns whether the connection is open."""
         raise NotImplementedError
+
+    def _requested(self) -> None:
+        """The request's head is there, on a server that reads it by itself. In the hub, in the midst of reading."""
 
     # --- the opening handshake --------------------------------------------------------------------------------------
 
@@ -196,7 +201,17 @@ class Connection(Transport):
         if self._paused or self._sock is None:
             return
         self._burst = 0
-        self._read()
+        self._reading = True
+        try:
+            self._read()
+        finally:
+            self._reading = False
+        if self._driver.ready_state == CLOSED and self._sock is not None:
+            # Settled before its handler is resumed: that need not wait for the end then.
+            self._settle()
+            if self._sock is not None:
+                self._closing()
+            return
         self._resume_waiter()
         if self._sock is None:
             return
@@ -286,12 +301,13 @@ class Connection(Transport):
             if self.close_error is None and not event.was_clean and self._driver.has_closing_frame:
                 self.close_error = ConnectionResetError("the peer went away without a closing handshake")
             self._stop_heartbeat()
-            if self._sock is not None:
-                refused = isinstance(self.close_error, HandshakeError)
-                self._arm_close_deadline(REFUSAL_LINGER if refused else None)
+            if self._sock is not None and not self._reading:
                 self._loop.run_callback(self._settle)
+                self._closing()
         elif name == "open":
             self._start_heartbeat()
+        elif name == "connect":
+            self._requested()
         waiting, self._opening = self._opening, None
         for waiter in waiting or ():
             self._loop.run_callback(waiter.switch, None)
@@ -365,12 +381,14 @@ class Connection(Transport):
             return
         if self._unsent() > 0 and not self._write_blocked:
             self._flush()
-        self._resume_waiter()
-        if self._sock is None or self._unsent() > 0:
+        if self._sock is None:
             return
-        if (self.was_clean or not self._driver.has_closing_frame) and not self._client:
+        if self._unsent() == 0 and (self.was_clean or not self._driver.has_closing_frame) and not self._client:
             # Both close frames are through, or there are none: the server ends TCP first (RFC 6455 §7.1.1).
             self._release()
+            return
+        self._resume_waiter()
+        if self._sock is None or self._unsent() > 0:
             return
         if self._paused:
             self._resume()
@@ -391,6 +409,10 @@ class Connection(Transport):
             self._sock.shutdown(stdlib_socket.SHUT_WR)
         except OSError:
             pass  # gone
+
+    def _closing(self) -> None:
+        """See that the end comes, however long the peer takes."""
+        self._arm_close_deadline(REFUSAL_LINGER if isinstance(self.close_error, HandshakeError) else None)
 
     def _arm_close_deadline(self, most: float | None = None) -> None:
         timeout = self.options.close_timeout

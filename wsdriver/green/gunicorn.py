@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 import gevent
-from gevent.local import local
 from gevent.server import StreamServer
 
 try:
@@ -71,7 +70,6 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
         super().__init__(*args, **kwargs)
         self.connections = Registry()
         self.servers: list[StreamServer] = []
-        self._current = local()
 
     def run(self) -> None:
         # gunicorn makes its servers of this name; each process has one worker.
@@ -83,16 +81,12 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
         self._application: Any = self.wsgi
         self.wsgi: Any = self._serve
 
-    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
-        self._current.request = req
-        return super().handle_request(listener_name, req, sock, addr)
-
     def _serve(self, environ: dict[str, Any], start_response: Any) -> Any:
         """The WSGI application that gunicorn sees."""
         wants_websocket = is_websocket(environ)
         if not wants_websocket and not is_eventsource(environ):
             return self._application(environ, start_response)
-        request = self._current.request
+        request = start_response.__self__.req  # a method of gunicorn's Response
         started = datetime.now()
         # (A browser's EventSource would take a refusal for final; it is let in, told the end, and comes back.)
         if wants_websocket and self.connections.closing:

@@ -13,7 +13,6 @@ import os
 import sys
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from gevent import get_hub, spawn
 from gevent.hub import Hub
@@ -38,14 +37,16 @@ _io_lock = allocate_lock()
 #: Of those, the ones that stand still, because the program ends.
 _parked: set[Hub] = set()
 
-_scratches: WeakKeyDictionary[Hub, bytearray] = WeakKeyDictionary()
+#: The attribute of a hub that has its read buffer.
+_SCRATCH_NAME = "_wsdriver_scratch"
 
 
 def scratch_of(hub: Hub) -> bytearray:
     """Return the hub's read buffer. One is enough: it is emptied before anything else can run."""
-    scratch = _scratches.get(hub)
+    scratch: bytearray | None = getattr(hub, _SCRATCH_NAME, None)
     if scratch is None:
-        scratch = _scratches[hub] = bytearray(SCRATCH)
+        scratch = bytearray(SCRATCH)
+        setattr(hub, _SCRATCH_NAME, scratch)
     return scratch
 
 

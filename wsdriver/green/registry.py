@@ -25,22 +25,20 @@ class Registry:
 
     def __init__(self) -> None:
         self._connections: set[Connection | EventSource] = set()
-        self._empty = Event()
-        self._empty.set()
+        self._empty: Event | None = None  # for who waits for the last to go
         self.closing = False
 
     def add(self, connection: Connection | EventSource) -> None:
         """Take a connection in; where all are going away, it is told so once it is open."""
         connection._at_release(self.discard)
         self._connections.add(connection)
-        self._empty.clear()
         if self.closing:
             get_hub().loop.run_callback(connection._start_close, *GOING_AWAY)
 
     def discard(self, connection: Connection | EventSource) -> None:
         """Forget a connection: it has ended, or is none after all."""
         self._connections.discard(connection)
-        if not self._connections:
+        if self._empty is not None and not self._connections:
             self._empty.set()
 
     def __len__(self) -> int:
@@ -62,6 +60,10 @@ class Registry:
         """Close all of them with 1001; return when the last is gone. After ``timeout`` seconds the rest is cut."""
         deadline = monotonic() + timeout
         self.start_closing()
-        self._empty.wait(max(0.0, deadline - monotonic()))
+        if self._connections:
+            if self._empty is None:
+                self._empty = Event()
+            self._empty.clear()
+            self._empty.wait(max(0.0, deadline - monotonic()))
         for connection in self:
             connection.terminate()

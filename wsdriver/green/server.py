@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import logging
 import ssl
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 import gevent
+from gevent import getcurrent
 from gevent.server import StreamServer
 
 from wsdriver.driver.driver import Driver
@@ -17,6 +19,7 @@ from wsdriver.environ import Environ
 from wsdriver.exceptions import ConfigurationError, HandshakeError
 from wsdriver.forwarded import TRUSTED_PROXIES, check_trusted
 from wsdriver.green.admission import Admission
+from wsdriver.green.deadlines import Deadlines
 from wsdriver.green.flashpolicy import answer_policy
 from wsdriver.green.healthcheck import check_path, is_healthcheck
 from wsdriver.green.options import ConnectionOptions
@@ -79,13 +82,14 @@ class ServerOptions(ConnectionOptions):
 class StreamWebSocket(WebSocket):
     """A WebSocket whose request was read by our own driver."""
 
-    __slots__ = ("_peer", "_server_name")
+    __slots__ = ("_on_request", "_peer", "_server_address")
 
-    def __init__(self, options: ServerOptions, client: Client, server_name: tuple[str, int]) -> None:
+    def __init__(self, options: ServerOptions, client: Client, server_address: Any) -> None:
         super(WebSocket, self).__init__(options, False)
         self._handshake = None
+        self._on_request: Callable[[StreamWebSocket], object] | None = None
         self._peer = client
-        self._server_name = server_name
+        self._server_address = server_address
 
     @property
     def environ(self) -> Environ:
@@ -106,9 +110,11 @@ class StreamWebSocket(WebSocket):
     def base_environ(self) -> dict[str, Any]:
         """What the driver's environ cannot know by itself."""
         address, secure = self._peer
+        own = self._server_address
+        name, port = own[:2] if isinstance(own, tuple) else ("localhost", 0)
         base = {
-            "SERVER_NAME": self._server_name[0],
-            "SERVER_PORT": str(self._server_name[1]),
+            "SERVER_NAME": name,
+            "SERVER_PORT": str(port),
             "wsgi.url_scheme": "https" if secure else "http",
         }
         host = self._peer.host
@@ -128,25 +134,40 @@ class StreamWebSocket(WebSocket):
             early: bytes that came off the socket already.
             deadline: of the opening phase, by the monotonic clock.
         """
-        driver = Driver(self, self.options, None, True)
-        self._attach(sock, driver, tls, early)
+        self._attach(sock, Driver(self, self.options, None, True), tls, early)
         if self._sock is not None:
             self._read()  # most clients have sent it by now
         if not self._wait_opening(deadline, connected=True):
-            driver.refuse(HandshakeError(f"no request came within {self.options.open_timeout} seconds", 408))
-        if driver.ready_state != 0:
-            return False
-        self._peer = by_headers(self._peer, self.request.headers, self.options.trusted_proxies)
-        return True
+            self.request_timed_out()
+        return self._driver.ready_state == 0
+
+    def await_request(self, sock: Any, on_request: Callable[[StreamWebSocket], object]) -> None:
+        """Begin to read the request's head; where it comes, ``on_request(self)`` is called in the hub."""
+        self._on_request = on_request
+        self._attach(sock, Driver(self, self.options, None, True), False, b"")
+
+    def _requested(self) -> None:
+        on_request, self._on_request = self._on_request, None
+        if on_request is not None:
+            on_request(self)
+
+    def request_timed_out(self) -> None:
+        """Give up waiting for the request."""
+        self._driver.refuse(HandshakeError(f"no request came within {self.options.open_timeout} seconds", 408))
 
     def check_request(self) -> bool:
         """Judge the request that has been read; False where it is wrong, and has been refused."""
         driver = self._driver
         try:
-            driver.check()
+            driver.judge()
         except HandshakeError as error:
             driver.refuse(error)
         return driver.ready_state == 0  # the check may have called the application, and taken its time
+
+    def find_peer(self) -> None:
+        """See whether the request says that a proxy speaks for the client."""
+        if self._driver.may_be_forwarded():
+            self._peer = by_headers(self._peer, self.request.headers, self.options.trusted_proxies)
 
     def _accept(self) -> bool:
         driver = self._driver
@@ -229,12 +250,63 @@ class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no type
         self.handler: Any = handler
         self.connections = Registry()
         self._ledger = Ledger()
+        self._unasked = Deadlines(self.options.open_timeout, StreamWebSocket.request_timed_out)
+        self._direct = False
+        self._handlers: set[Any] | None = None  # the greenlets in which they run, for who waits for them
         self._admission = Admission(self.options.max_connections, self.options.max_connections_per_ip)
         if tls:
             tls["ssl_context"] = _server_context(tls)
             # The handshake is ours to time, in the connection's greenlet.
             tls["do_handshake_on_connect"] = False
         super().__init__(listener, backlog=backlog, spawn=spawn, **tls)
+
+    # --- without a proxy's head or TLS: nothing but the request stands between a connection and its handler -----------
+
+    def init_socket(self) -> None:
+        super().init_socket()
+        options = self.options
+        # (Who limits the number of greenlets wants connections counted that have not asked for anything yet.)
+        endless = self.pool is None or getattr(self.pool, "size", 0) is None
+        plain = not (self.ssl_enabled or options.proxy_protocol or options.flash_policy)
+        own = type(self).handle is WebSocketServer.handle and "handle" not in vars(self)
+        self._direct = plain and own and endless and self._spawn is not None
+
+    def do_read(self) -> Any:
+        if not self._direct:
+            return super().do_read()
+        listener = self.socket
+        try:
+            fd, address = listener._accept()
+        except BlockingIOError:
+            if not listener.timeout:
+                return None
+            raise
+        # No socket of gevent's, with its own watchers: nobody waits in one of its methods.
+        return _socket.socket(listener.family, listener.type, listener.proto, fd), address
+
+    def do_handle(self, *args: Any) -> None:
+        """Take a connection. Its greenlet begins when its request is there: until then there is nothing to run."""
+        if not self._direct:
+            super().do_handle(*args)
+            return
+        sock, address = args
+        ws = StreamWebSocket(self.options, Client(address, self.options.secure_proxy), self.address)
+        try:
+            self.connections.add(ws)
+            self._unasked.add(ws)
+            ws._at_release(self._unasked.discard)
+            ws.await_request(sock, self._requested)
+        except BaseException:
+            self.connections.discard(ws)
+            self._unasked.discard(ws)
+            sock.close()
+            raise
+
+    def _requested(self, ws: StreamWebSocket) -> None:
+        self._unasked.discard(ws)
+        self._spawn(self._respond, ws)
+
+    # --- others -----------------------------------------------------------------------------------------------------
 
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
         """Serve one connection with TLS."""
@@ -280,31 +352,44 @@ class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no type
         if early is None:
             sock.close()
             return
-        server_name = self.address[:2] if isinstance(self.address, tuple) else ("localhost", 0)
-        ws = StreamWebSocket(self.options, client, server_name)
+        ws = StreamWebSocket(self.options, client, self.address)
         self.connections.add(ws)
-        failure: BaseException | None = None
         try:
-            if ws.read_request(sock, self.ssl_enabled, early, deadline):
+            asked = ws.read_request(sock, self.ssl_enabled, early, deadline)
+        except BaseException as error:
+            end_session(ws, error)
+        else:
+            self._respond(ws, asked)
+
+    def _respond(self, ws: StreamWebSocket, asked: bool = True) -> None:
+        """Answer a request, if there is one; returns when the connection is closed."""
+        failure: BaseException | None = None
+        if self._handlers is not None:
+            self._handlers.add(getcurrent())
+        try:
+            if asked:
                 self._answer(ws)
         except BaseException as error:
             failure = error
         try:
             end_session(ws, failure)
         finally:
+            if self._handlers is not None:
+                self._handlers.discard(getcurrent())
             self._admission.leave(ws)
             self._ledger.end(ws)
 
     def _answer(self, ws: StreamWebSocket) -> None:
         """Answer a request that has been read: by its handler, if it is right and there is room."""
+        ws.find_peer()
         if self.connections.closing:
             ws._driver.refuse(HandshakeError("the server is stopping", 503))
-        elif is_healthcheck(ws.request, self.options.healthcheck):
+        elif self.options.healthcheck is not None and is_healthcheck(ws.request, self.options.healthcheck):
             self.connections.discard(ws)
             ws._driver.refuse(HandshakeError("OK", 200))
         elif ws.check_request():
             try:
-                handler, arguments = self._find_handler(ws.request.target)
+                handler, arguments = self._find_handler(ws)
                 self._admission.enter(ws, ws.remote_address)
             except HandshakeError as error:
                 ws._driver.refuse(error)
@@ -315,15 +400,15 @@ class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no type
                 else:
                     handler(ws)  # without a dict, which costs each idle connection a piece of the C stack
 
-    def _find_handler(self, target: str) -> tuple[Callable[..., object], dict[str, str]]:
-        """Return the handler of a request's target and its keyword arguments.
+    def _find_handler(self, ws: StreamWebSocket) -> tuple[Callable[..., object], dict[str, str]]:
+        """Return the handler of a request and its keyword arguments.
 
         Raises:
             HandshakeError: there is none.
         """
         if self._routes is None:
             return self.handler, {}
-        found = self._routes.find(target)
+        found = self._routes.find(ws._driver.asked_target())
         if found is None:
             raise HandshakeError("there is nothing at this address", 404)
         return found

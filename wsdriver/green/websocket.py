@@ -23,6 +23,8 @@ __all__ = ["Handshake", "WebSocket"]
 #: Headers that say where the answer to a refused request ends, and its connection.
 _OF_REFUSALS = frozenset(["connection", "content-length", "transfer-encoding"])
 
+_DEFAULTS = ConnectionOptions()
+
 
 class Handshake:
     """What a client asked for.
@@ -94,11 +96,15 @@ class WebSocket(Connection):
     __slots__ = ("__dict__", "_environ", "_handshake")
 
     def __init__(self, environ: Environ, protocols: Any = (), **options: Any) -> None:
-        if not isinstance(environ, Mapping):
+        if type(environ) is not dict and not isinstance(environ, Mapping):
             raise ConfigurationError(f"WebSocket() takes a WSGI environ, not {type(environ).__name__}")
         takeover = find_takeover(environ)
         hub = None if takeover is None else takeover.hub
-        super().__init__(make_options(ConnectionOptions, {"protocols": protocols, **options}), False, hub)
+        if options or protocols != ():
+            checked = make_options(ConnectionOptions, {"protocols": protocols, **options})
+        else:
+            checked = _DEFAULTS
+        super().__init__(checked, False, hub)
         self._environ = environ
         self._handshake: Handshake | None = None
 
@@ -173,7 +179,7 @@ class WebSocket(Connection):
         """Take the connection over from the server, if that has not happened yet; returns the driver."""
         if self._driver is None:
             sock, early = takeover_of(self.environ).claim(self)
-            self._attach(sock, Driver(self, self.options, None, False), hasattr(sock, "unwrap"), early)
+            self._attach(sock, Driver(self, self.options, None, False), hasattr(type(sock), "unwrap"), early)
         return self._driver
 
     def _accept(self) -> bool:
