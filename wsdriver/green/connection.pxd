@@ -21,8 +21,11 @@ cdef class Connection(Transport):
     cdef long long _ping_end
     cdef Py_ssize_t _position
     cdef list _ready
+    cdef bytes _rest
+    cdef Py_ssize_t _rest_start
     cdef bytearray _scratch
     cdef bint _shut
+    cdef object _turn
     cdef Py_ssize_t _unread
     cdef object _waiter
     cdef public object close_code
@@ -37,6 +40,7 @@ cdef class Connection(Transport):
 
     cpdef bint _broadcast(self, message) except -1
     cpdef _next(self, timeout, bint elsewhere=*)
+    cpdef _handle(self, data, Py_ssize_t start, Py_ssize_t end)
     cpdef _read(self)
     cpdef _resume_waiter(self)
     cpdef bint _unhandled(self)
