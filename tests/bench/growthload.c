@@ -11,8 +11,9 @@
  * growthload flood PORT SIZE [mute]
  *     one connection, written to in 64 KiB as fast as it takes them. It reads all echoes, with "mute" none. At the end of stdin
  *     it prints how many messages it sent, and how many came back.
- * growthload lone PORT SIZE ROUNDS [raw]
- *     one connection, one message in flight, ROUNDS round trips per line of stdin. Prints their p50 and p99 in ns.
+ * growthload lone PORT SIZE ROUNDS PAUSE_US [raw]
+ *     one connection, one message in flight, ROUNDS round trips per line of stdin, each PAUSE_US after the one before. Prints
+ *     their p50 and p99 in ns.
  * With "raw", no handshake and no frames. Build: cc -O2 -o growthload growthload.c */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -206,7 +207,7 @@ static void flood(int mute) {
   }
   printf("%llu %llu\n", (unsigned long long)(sent / frame_len), (unsigned long long)(came / echo_len));
 }
-static void lone(long rounds) {
+static void lone(long rounds, unsigned pause) {
   int fd = open_all(1)[0];
   uint64_t *took = malloc(rounds * sizeof *took);
   while (next_line()) {
@@ -215,6 +216,7 @@ static void lone(long rounds) {
       send_frame(fd);
       for (size_t have = 0; have < echo_len;) have += receive(fd);
       took[i] = now_ns() - start;
+      if (pause) usleep(pause);
     }
     qsort(took, rounds, sizeof *took, ascending);
     printf("%llu %llu\n", (unsigned long long)took[rounds / 2], (unsigned long long)took[rounds * 99 / 100]);
@@ -229,7 +231,7 @@ int main(int argc, char **argv) {
   else if (!strcmp(mode, "echo") && argc >= 8) { make_frame(atol(argv[7])); echo(atoi(argv[3]), atoi(argv[4]), atoi(argv[5]), atol(argv[6])); }
   else if (!strcmp(mode, "quiet") && argc >= 6) { make_frame(QUIET); quiet(atoi(argv[3]), atol(argv[4]) * 1000, atof(argv[5])); }
   else if (!strcmp(mode, "flood") && argc >= 4) { make_frame(atol(argv[3])); flood(argc > 4 && !strcmp(argv[4], "mute")); }
-  else if (!strcmp(mode, "lone") && argc >= 5) { make_frame(atol(argv[3])); lone(atol(argv[4])); }
+  else if (!strcmp(mode, "lone") && argc >= 6) { make_frame(atol(argv[3])); lone(atol(argv[4]), atoi(argv[5])); }
   else { fprintf(stderr, "usage: see the head of growthload.c\n"); return 2; }
   return 0;
 }
