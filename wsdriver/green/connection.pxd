@@ -1,6 +1,11 @@
+cimport cython
+
 from wsdriver.driver.driver cimport Driver
 from wsdriver.green.sockio cimport get_ident, read_into
 from wsdriver.green.transport cimport Transport
+
+
+cdef Py_ssize_t MAX_FRAMES
 
 
 cdef class Connection(Transport):
@@ -40,7 +45,9 @@ cdef class Connection(Transport):
 
     cpdef bint _broadcast(self, message) except -1
     cpdef _next(self, timeout, bint elsewhere=*)
+    @cython.locals(stop=Py_ssize_t)
     cpdef _handle(self, data, Py_ssize_t start, Py_ssize_t end)
+    @cython.locals(count=Py_ssize_t, rounds=int)
     cpdef _read(self)
     cpdef _resume_waiter(self)
     cpdef bint _unhandled(self)

@@ -178,9 +178,6 @@ class Transport:
         """Write what the socket takes; the rest goes when it is writable."""
         out = self._out
         while len(out) > 0 or self._large is not None:
-            if self._burst > MAX_BURST and self._unsent() > MAX_BURST:
-                self._await_socket(-2)  # which is at once, behind the others
-                return
             try:
                 if self._large is None:
                     count = write_from(self._sock, self._fd, out)
@@ -205,6 +202,9 @@ class Transport:
                 del out[:count]
             elif count > 0:
                 out.clear()
+            if (self._large is not None or len(out) > 0) and self._burst > MAX_BURST:
+                self._await_socket(-2)  # which is at once, when others have had their turn
+                return
 
     def _write_once(self) -> bool:
         """Write some of the buffer, in the midst of reading; False where that cannot be, which the next flush tells."""
