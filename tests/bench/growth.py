@@ -162,9 +162,9 @@ class Growth:
                 parts.append(f"**{head}**: {verdict(good)}\n\n{table([first, *columns], lines)}")
         note = "" if counts else "\n\nvalgrind is not here, so there are no instructions, and the clock judges."
         return (
-            f"### The driver alone{note}\n\n`x linear` is the cost of a message against that of the row above, times how"
-            f" many times as large it is: at most {LINEAR}. It is far below 1 as long as the message itself costs more"
-            " than its bytes.\n\n" + "\n\n".join(parts)
+            f"### The driver alone{note}\n\n`x linear` is the cost of a message against that of the row above, times"
+            f" how many times as large it is: at most {LINEAR}. It is far below 1 as long as the message itself costs"
+            " more than its bytes.\n\n" + "\n\n".join(parts)
         )
 
     def ask(self, command: list[str]) -> str:
@@ -325,10 +325,10 @@ class Growth:
         head = ["the flood", "messages/s of it", "p50 us", "p99 us", "max us", "p99 : without", "verdict"]
         how = "real-time priority" if fast else "normal priority: the machine's other work is in these figures"
         return (
-            "### Fairness\n\n63 quiet clients, each with a text of 32 B every 20 ms or so, beside one client that writes"
-            " as fast as it can. Server on one core; the quiet and, with less priority, the flooding client, a process"
-            f" each, on the other. {runs} runs of {STRETCH:g} s, medians; {how}. Bound: {FAIR:g} x the p99 without a"
-            f" flood.\n\n{table(head, lines)}"
+            "### Fairness\n\n63 quiet clients, each with a text of 32 B every 20 ms or so, beside one client that"
+            " writes as fast as it can. Server on one core; the quiet and, with less priority, the flooding client, a"
+            f" process each, on the other. {runs} runs of {STRETCH:g} s, medians; {how}. Bound: {FAIR:g} x the p99"
+            f" without a flood.\n\n{table(head, lines)}"
         )
 
     # --- latency ------------------------------------------------------------------------------------------------------
