@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.net import frame
 from wsdriver import Driver
 from wsdriver.driver.versions import VERSIONS
 
@@ -101,6 +102,35 @@ def test_any_chunking_gives_the_same_events(name: str, data: bytes, cuts: list[i
     assert parts.events == whole.events
     assert parts.driver.state == whole.driver.state
     assert parts.sent == whole.sent
+
+
+@pytest.mark.parametrize("name", VERSIONS)
+@given(
+    data=st.one_of(
+        st.binary(max_size=300),
+        st.lists(st.sampled_from([frame(1, b"text"), frame(9, b"ping"), frame(2, b""), frame(1, b"e" * 130)])).map(
+            b"".join
+        ),
+        st.lists(st.sampled_from([b"\x00a\xff", b"\x00" + b"e" * 100 + b"\xff"])).map(b"".join),
+    ),
+    count=st.integers(1, 5),
+)
+@settings(max_examples=80, deadline=None)
+def test_few_frames_at_a_time_give_the_same_events(name: str, data: bytes, count: int) -> None:
+    whole, parts = Host(max_length=1000), Host(max_length=1000)
+    for host in (whole, parts):
+        host.driver.parse(opening(name))
+    whole.driver.parse(data)
+    at = steps = 0
+    while at < len(data):
+        before, at = at, parts.driver.feed(data, at, len(data), count)
+        assert before < at <= len(data)
+        steps += 1
+    assert parts.events == whole.events
+    assert parts.driver.state == whole.driver.state
+    assert parts.sent == whole.sent
+    if not whole.closes and name.startswith("hybi"):
+        assert len(whole.events) <= steps * max(count, 16 * count // 6)
 
 
 @pytest.mark.parametrize("name", VERSIONS)

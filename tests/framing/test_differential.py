@@ -99,6 +99,36 @@ def test_decoders_given_any_bytes_do_the_same(data: bytes, mask: int, cuts: list
 
 
 @settings(max_examples=300, deadline=None)
+@given(
+    stream=streams,
+    cuts=st.lists(st.integers(0, 400), max_size=6),
+    count=st.integers(1, 4),
+    tail=st.binary(max_size=6),
+)
+def test_decoders_that_read_few_frames_at_a_time_stop_at_the_same_places(
+    stream: tuple[int, list[bytes]], cuts: list[int], count: int, tail: bytes
+) -> None:
+    mask, parts = stream
+    data = b"".join(parts) + tail
+    chunks = list(pieces(data, sorted(min(at, len(data)) for at in cuts)))
+    seen = []
+    for module in (plain(), compiled()):
+        decoder, out, stops = module.FrameDecoder(mask, 1000, 100), [], []
+        try:
+            for chunk in chunks:
+                at = 0
+                while at < len(chunk):
+                    at = decoder.feed(b"." + chunk, at + 1, len(chunk) + 1, out, count) - 1
+                    stops.append((at, len(out)))
+        except Exception as error:
+            stops.append((type(error).__name__, str(error)))
+        seen.append((out, stops))
+    assert seen[0] == seen[1]
+    at_once = decode(plain(), chunks, mask, 1000, 100)[0]
+    assert seen[0][0] == [item for items in at_once for item in items]
+
+
+@settings(max_examples=300, deadline=None)
 @given(first=st.integers(0, 255), second=st.integers(0, 255), rest=st.binary(max_size=14), before=st.booleans())
 def test_decoders_given_any_header_do_the_same(first: int, second: int, rest: bytes, before: bool) -> None:
     data = (frame(1, b"a", fin=False, mask=None) if before else b"") + bytes([first, second]) + rest

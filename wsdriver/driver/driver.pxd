@@ -47,8 +47,8 @@ cdef class Driver:
     cdef readonly object protocol
     cdef readonly int ready_state
 
-    cpdef feed(self, data, Py_ssize_t start, Py_ssize_t end)
-    cpdef _decode(self, data, Py_ssize_t start, Py_ssize_t end)
+    cpdef Py_ssize_t feed(self, data, Py_ssize_t start, Py_ssize_t end, Py_ssize_t frames=*) except -1
+    cpdef Py_ssize_t _decode(self, data, Py_ssize_t start, Py_ssize_t end, Py_ssize_t frames) except -1
     cpdef _scan(self)
     cpdef list take_inbox(self, list empty)
     cpdef bint send_data(self, int opcode, object message, object compress=*) except -1

@@ -88,6 +88,9 @@ STATES = ("connecting", "open", "closing", "closed")
 #: Bytes of a frame, by its header (RFC 6455 §5.2): more is no limit, and no number for the decoder.
 MAX_FRAME = 2**63
 
+#: Bytes of a short frame of the old versions, masked.
+OLD_FRAME = 16
+
 #: Pings whose callback waits for a pong; over it the oldest are forgotten.
 MAX_PINGS = 1000
 
@@ -755,17 +758,24 @@ class Driver:
         finally:
             self._finish(CloseEvent(1006, "", False))
 
-    def feed(self, data: BytesLike, start: int, end: int) -> None:
-        """Take ``data[start:end]`` from the peer: :meth:`parse` without a slice."""
+    def feed(self, data: BytesLike, start: int, end: int, frames: int = 0) -> int:
+        """Take ``data[start:end]`` from the peer: :meth:`parse` without a slice.
+
+        Args:
+            frames: that are handled at most, about; 0 for no limit.
+
+        Returns:
+            where to go on: ``end``, unless there were more frames.
+        """
         if self.ready_state == CONNECTING:
             self._connect(bytes(memoryview(data)[start:end]))
-            return
+            return end
         if self.ready_state != CLOSED and self._fault is None:
             try:
                 if self._early is not None:
                     early, self._early = self._early, None
-                    self._decode(early, 0, len(early))
-                self._decode(data, start, end)
+                    self._decode(early, 0, len(early), 0)
+                end = self._decode(data, start, end, frames)
             except ProtocolError as fault:
                 # Not raised: the messages before it come first.
                 self._fault = fault
@@ -773,15 +783,20 @@ class Driver:
             self._scan()
         elif not self._delivering:
             self._deliver()
+        return end
 
-    def _decode(self, data: BytesLike, start: int, end: int) -> None:
+    def _decode(self, data: BytesLike, start: int, end: int, frames: int) -> int:
+        if self._hixie is None and self._unmasker is None:
+            return self._decoder.feed(data, start, end, self.inbox, frames)
+        if frames:
+            # The old versions' decoders count none; this many bytes hold few.
+            end = min(end, start + frames * OLD_FRAME)
         if self._hixie is not None:
             self._hixie.feed(data, start, end, self.inbox)
         elif self._unmasker is not None:
-            frames = self._unmasker.feed(bytes(memoryview(data)[start:end]))
-            self._decoder.feed(frames, 0, len(frames), self.inbox)
-        else:
-            self._decoder.feed(data, start, end, self.inbox)
+            plain = self._unmasker.feed(bytes(memoryview(data)[start:end]))
+            self._decoder.feed(plain, 0, len(plain), self.inbox)
+        return end
 
     def _scan(self) -> None:
         """Handle the control frames among the new items; messages stay, and controls where somebody listens to them."""

@@ -43,10 +43,12 @@ cdef class FrameDecoder:
     cdef unsigned int _offset
     cdef size_t _left
 
-    cpdef feed(self, data, Py_ssize_t start, Py_ssize_t end, list out)
-    cdef const unsigned char *_feed(self, const unsigned char *p, const unsigned char *end, list out) except NULL
+    cpdef Py_ssize_t feed(self, data, Py_ssize_t start, Py_ssize_t end, list out, Py_ssize_t frames=*) except -1
+    cdef const unsigned char *_feed(self, const unsigned char *p, const unsigned char *end, list out,
+                                    Py_ssize_t frames) except NULL
     cdef const unsigned char *_frame(self, const unsigned char *p, const unsigned char *end, list out) except NULL
-    cdef int _read(self, const unsigned char *base, Py_ssize_t start, Py_ssize_t end, Py_ssize_t size, list out) except -1
+    cdef Py_ssize_t _read(self, const unsigned char *base, Py_ssize_t start, Py_ssize_t end, Py_ssize_t size, list out,
+                          Py_ssize_t frames) except -1
     cdef int _resume(self, list out) except -1
     cdef int _payload(self, const unsigned char *p, size_t n, list out) except -1
     cdef int _reserve(self, size_t more) except -1

@@ -175,14 +175,21 @@ class FrameDecoder:
         self._key = b""
         self._offset = 0
 
-    def feed(self, data: BytesLike, start: int, end: int, out: list[Item]) -> None:
+    def feed(self, data: BytesLike, start: int, end: int, out: list[Item], frames: int = 0) -> int:
         """Read ``data[start:end]`` and append what is complete to ``out``.
+
+        Args:
+            frames: whose headers are read at most; 0 for no limit.
+
+        Returns:
+            where to read on: ``end``, unless there were more frames.
 
         Raises:
             ProtocolError: the peer broke the protocol; what came before is in ``out``. Feed no more then.
         """
         if self.closed:
-            return
+            return end
+        stop = end
         view: bytes | bytearray | memoryview
         view = data if isinstance(data, (bytes, bytearray)) else memoryview(data).cast("B")
         if self._buffer:
@@ -190,10 +197,14 @@ class FrameDecoder:
             start, end = 0, len(view)
             self._buffer = bytearray()
         masked = self._mask
+        left = frames
         while start < end:
             if self._left:
                 start = self._payload(view, start, end, out)
                 continue
+            if frames and not left:
+                return stop - (end - start)
+            left -= 1
             if end - start < 2:
                 break
             first, second = view[start] ^ self._flip, view[start + 1]
@@ -236,7 +247,7 @@ class FrameDecoder:
                 out.append((opcode, apply_mask(payload, key) if masked else payload, 0))
                 if opcode == CLOSE:
                     self.closed = True
-                    return
+                    return stop
                 continue
             if first >= 0x80 and opcode != CONTINUATION and at + length <= end:
                 # A whole message in one frame that is all here: the usual case.
@@ -272,6 +283,7 @@ class FrameDecoder:
                 self._end_frame(out)
         if start < end:
             self._buffer = bytearray(view[start:end])
+        return stop
 
     def _check(self, first: int, second: int, opcode: int, length: int) -> None:
         in_message = self._message is not None

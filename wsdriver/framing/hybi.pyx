@@ -146,22 +146,24 @@ cdef class FrameDecoder:
     def __dealloc__(self):
         free(self._grown)
 
-    cpdef feed(self, data, Py_ssize_t start, Py_ssize_t end, list out):
+    cpdef Py_ssize_t feed(self, data, Py_ssize_t start, Py_ssize_t end, list out, Py_ssize_t frames=0) except -1:
         cdef Py_buffer view
         cdef const unsigned char *p
+        if frames == 0:
+            frames = -1  # counted down to 0, so never reached
         if self.closed or start >= end:
-            return
+            return end
         if type(data) is bytes:
             p = <const unsigned char *>PyBytes_AS_STRING(<bytes>data)
-            self._read(p, start, end, PyBytes_GET_SIZE(<bytes>data), out)
-            return
+            return self._read(p, start, end, PyBytes_GET_SIZE(<bytes>data), out, frames)
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
-            self._read(<const unsigned char *>view.buf, start, end, view.len, out)
+            return self._read(<const unsigned char *>view.buf, start, end, view.len, out, frames)
         finally:
             PyBuffer_Release(&view)
 
-    cdef int _read(self, const unsigned char *base, Py_ssize_t start, Py_ssize_t end, Py_ssize_t size, list out) except -1:
+    cdef Py_ssize_t _read(self, const unsigned char *base, Py_ssize_t start, Py_ssize_t end, Py_ssize_t size, list out,
+                          Py_ssize_t frames) except -1:
         cdef const unsigned char *p
         cdef const unsigned char *stop
         if start < 0 or end > size:
@@ -176,9 +178,10 @@ cdef class FrameDecoder:
             if self._have >= 2:
                 self._resume(out)
                 if self.closed:
-                    return 0
-        self._feed(p, stop, out)
-        return 0
+                    return end
+                if not self._have:
+                    frames -= 1
+        return self._feed(p, stop, out, frames) - base
 
     cdef int _resume(self, list out) except -1:
         """Try the waiting bytes again, with one more."""
@@ -191,7 +194,8 @@ cdef class FrameDecoder:
             self._have = have
         return 0
 
-    cdef const unsigned char *_feed(self, const unsigned char *p, const unsigned char *end, list out) except NULL:
+    cdef const unsigned char *_feed(self, const unsigned char *p, const unsigned char *end, list out,
+                                    Py_ssize_t frames) except NULL:
         cdef const unsigned char *next
         cdef size_t n
         while p < end:
@@ -202,6 +206,9 @@ cdef class FrameDecoder:
                 self._payload(p, n, out)
                 p += n
                 continue
+            if frames == 0:
+                return p
+            frames -= 1
             next = self._frame(p, end, out)
             if self.closed:
                 return end

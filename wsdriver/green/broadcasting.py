@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from gevent import get_hub, getcurrent, sleep
+from gevent import get_hub, getcurrent
 
 from wsdriver.exceptions import WebSocketError
 from wsdriver.framing.eventstream import serialize_event
 from wsdriver.framing.opcodes import BINARY, TEXT
 from wsdriver.green.loop import call_in_hub
 from wsdriver.green.transport import MAX_BURST, Transport
+from wsdriver.green.waking import pass_turn
 
 if TYPE_CHECKING:
     from wsdriver.green.connection import Connection
@@ -200,5 +201,6 @@ def _pace(size: int) -> None:
     _burst += size
     if _burst > MAX_BURST:
         _burst = 0
-        if getcurrent() is not get_hub():
-            sleep(0)
+        hub = get_hub()
+        if getcurrent() is not hub:
+            pass_turn(hub)

@@ -1,6 +1,11 @@
+cimport cython
+
 from wsdriver.driver.driver cimport Driver
 from wsdriver.green.sockio cimport get_ident, read_into
 from wsdriver.green.transport cimport Transport
+
+
+cdef Py_ssize_t MAX_FRAMES
 
 
 cdef class Connection(Transport):
@@ -22,8 +27,11 @@ cdef class Connection(Transport):
     cdef Py_ssize_t _position
     cdef bint _reading
     cdef list _ready
+    cdef bytes _rest
+    cdef Py_ssize_t _rest_start
     cdef bytearray _scratch
     cdef bint _shut
+    cdef object _turn
     cdef Py_ssize_t _unread
     cdef object _waiter
     cdef public object close_code
@@ -38,6 +46,9 @@ cdef class Connection(Transport):
 
     cpdef bint _broadcast(self, message) except -1
     cpdef _next(self, timeout, bint elsewhere=*)
+    @cython.locals(stop=Py_ssize_t)
+    cpdef _handle(self, data, Py_ssize_t start, Py_ssize_t end)
+    @cython.locals(count=Py_ssize_t, rounds=int)
     cpdef _read(self)
     cpdef _resume_waiter(self)
     cpdef bint _unhandled(self)

@@ -49,6 +49,10 @@ REFUSAL_LINGER = 1.0
 #: Reads in one go where one read returns one TLS record; then others have their turn.
 MAX_ROUNDS = 16
 
+#: Frames of one connection that are handled in one turn of the loop: one read may hold tens of thousands, and who sends
+#: those must not make others wait for them.
+MAX_FRAMES = 64
+
 
 class Connection(Transport):
     """The part of a WebSocket that moves messages: receive, send, ping, close, heartbeat, listeners.
@@ -84,8 +88,11 @@ class Connection(Transport):
         "_position",
         "_reading",
         "_ready",
+        "_rest",
+        "_rest_start",
         "_scratch",
         "_shut",
+        "_turn",
         "_unread",
         "_waiter",
         "close_code",
@@ -109,6 +116,9 @@ class Connection(Transport):
         self._emitter: Emitter | None = None
         self._ready: list[Any] = []
         self._position = 0
+        self._rest: bytes | None = None  # of what was read: behind the frames of one turn
+        self._rest_start = 0
+        self._turn: Any = None  # the watcher of the next turn
         self._unread = 0
         self._reading = False
         self._paused = False
@@ -193,7 +203,7 @@ class Connection(Transport):
             driver.parse(early)
         if secure:
             # Records that TLS has read already raise no event.
-            self._loop.run_callback(self._on_readable)
+            self._go_on()
 
     # --- reading: in the hub ----------------------------------------------------------------------------------------
 
@@ -227,6 +237,10 @@ class Connection(Transport):
             self._write_for_read = False
             self._write_blocked = False
             self._flush()
+        if self._rest is not None:
+            self._heard = True  # it is being heard still
+            self._handle(self._rest, self._rest_start, len(self._rest))
+            return
         while self._sock is not None:
             try:
                 count = read_into(self._sock, self._fd, self._scratch)
@@ -237,10 +251,12 @@ class Connection(Transport):
                 self._heard = True
                 self.bytes_received += count
                 self._unread += count
-                driver.feed(self._scratch, 0, count)
-                if not self._secure or rounds == MAX_ROUNDS:
-                    if self._secure and self._sock is not None:
-                        self._loop.run_callback(self._on_readable)
+                self._handle(self._scratch, 0, count)
+                if not self._secure or self._rest is not None:
+                    return
+                if rounds == MAX_ROUNDS or len(driver.inbox) >= MAX_FRAMES:
+                    if self._sock is not None:
+                        self._go_on()
                     return
                 rounds += 1
             elif count == 0:
@@ -253,6 +269,33 @@ class Connection(Transport):
                 if count == -2:
                     self._watch_writable()
                 return
+
+    def _handle(self, data: bytes | bytearray, start: int, end: int) -> None:
+        """Feed the driver with what was read: with as much as is for one turn; the rest is kept for the next ones."""
+        stop = self._driver.feed(data, start, end, MAX_FRAMES)
+        if stop < end:
+            if self._sock is None:
+                return
+            if self._rest is None:
+                # Not read again before this is through.
+                self._rest = bytes(memoryview(data)[stop:end])
+                stop = 0
+                self._reader.stop()
+            self._rest_start = stop
+            self._go_on()
+        elif self._rest is not None:
+            self._rest = None
+            if self._sock is not None and not self._paused:
+                self._reader.start(self._on_readable)
+                if self._secure:
+                    self._go_on()
+
+    def _go_on(self) -> None:
+        """Read on in the loop's next turn, when others have had theirs."""
+        if self._turn is None:
+            self._turn = self._loop.timer(0)
+        if not self._turn.active:
+            self._turn.start(self._on_readable)
 
     def _resume_waiter(self) -> None:
         """Switch to the greenlet in ``receive``, where there is something for it."""
@@ -281,9 +324,10 @@ class Connection(Transport):
     def _resume(self) -> None:
         self._paused = False
         if self._reader is not None:
-            self._reader.start(self._on_readable)
-            if self._secure:
-                self._loop.run_callback(self._on_readable)
+            if self._rest is None:
+                self._reader.start(self._on_readable)
+            if self._rest is not None or self._secure:
+                self._go_on()
 
     def _unhandled(self) -> bool:
         return self._position < len(self._ready) or len(self._driver.inbox) > 0
@@ -360,6 +404,8 @@ class Connection(Transport):
             self._large = None  # type: ignore[assignment]
             self._write_blocked = True
             self._read()
+            while self._rest is not None:
+                self._read()
             self._loop.run_callback(self._resume_waiter)
         self._lose(error)
 
@@ -438,6 +484,11 @@ class Connection(Transport):
             self._close_deadline.close()
             self._close_deadline = None
         self._scratch = None
+        self._rest = None
+        if self._turn is not None:
+            self._turn.stop()
+            self._turn.close()
+            self._turn = None
         waiter = self._waiter
         if waiter is not None:
             self._loop.run_callback(self._resume_waiter)

@@ -3,6 +3,9 @@ cimport cython
 from wsdriver.green.sockio cimport get_ident, write_both, write_from
 
 
+cdef Py_ssize_t CALL_COST
+
+
 cdef class Transport:
     cdef object __weakref__
     cdef Py_ssize_t _burst

@@ -14,21 +14,25 @@ import socket as stdlib_socket
 from time import monotonic
 from typing import Any
 
-from gevent import get_hub, getcurrent, sleep
+from gevent import get_hub, getcurrent
 from gevent.hub import Waiter
 
 from wsdriver.exceptions import ConnectionClosed
 from wsdriver.green.loop import call_in_hub
 from wsdriver.green.sockio import get_ident, write_both, write_from
+from wsdriver.green.waking import pass_turn
 
 __all__ = ["Transport"]
 
 READ = 1
 WRITE = 2
 
-#: Bytes that a greenlet may send without a pause: then others have their turn. (A peer that takes all at once would
-#: never make it wait.)
+#: Bytes that may be sent in one turn of the loop: then others have theirs. (A peer that takes all at once would never
+#: make a sender wait.)
 MAX_BURST = 1024 * 1024
+
+#: What a system call counts for in this, whatever it writes: as many bytes as take as long.
+CALL_COST = 8192
 
 #: From this size on, a server's payload is not copied into the buffer.
 LARGE = 32768
@@ -186,7 +190,7 @@ class Transport:
                 self._await_socket(count)
                 return
             self.bytes_sent += count
-            self._burst += count
+            self._burst += count + CALL_COST
             if self._large is not None:
                 of_out = min(count, self._split)
                 self._split -= of_out
@@ -198,6 +202,9 @@ class Transport:
                 del out[:count]
             elif count > 0:
                 out.clear()
+            if (self._large is not None or len(out) > 0) and self._burst > MAX_BURST:
+                self._await_socket(-2)  # which is at once, when others have had their turn
+                return
 
     def _write_once(self) -> bool:
         """Write some of the buffer, in the midst of reading; False where that cannot be, which the next flush tells."""
@@ -207,7 +214,7 @@ class Transport:
             return False
         if count > 0:
             self.bytes_sent += count
-            self._burst += count
+            self._burst += count + CALL_COST
             del self._out[:count]
         else:
             self._await_socket(count)
@@ -312,7 +319,7 @@ class Transport:
         elif self._burst > MAX_BURST:
             self._burst = 0
             if getcurrent() is not self._hub:
-                sleep(0)
+                pass_turn(self._hub)
 
     def _sleep(self, waiting: list[Any], deadline: float | None) -> bool:
         """Wait in that list until somebody wakes it; False where the deadline has passed."""
