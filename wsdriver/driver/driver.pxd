@@ -45,6 +45,8 @@ cdef class Driver:
     cdef readonly int ready_state
 
     cpdef feed(self, data, Py_ssize_t start, Py_ssize_t end)
+    cpdef room(self, Py_ssize_t most)
+    cpdef filled(self, Py_ssize_t count)
     cpdef _decode(self, data, Py_ssize_t start, Py_ssize_t end)
     cpdef _scan(self)
     cpdef list take_inbox(self, list empty)

@@ -1,3 +1,5 @@
+cimport cython
+
 from wsdriver.driver.driver cimport Driver
 from wsdriver.green.sockio cimport get_ident, read_into
 from wsdriver.green.transport cimport Transport
@@ -14,6 +16,7 @@ cdef class Connection(Transport):
     cdef public object _emitter
     cdef bint _flush_scheduled
     cdef bint _heard
+    cdef bint _in_large
     cdef bint _open_dispatched
     cdef list _opening
     cdef bint _paused
@@ -35,6 +38,8 @@ cdef class Connection(Transport):
     cdef Py_ssize_t _inbound_limit
     cdef Py_ssize_t _inbound_messages
 
+    @cython.locals(count=Py_ssize_t)
+    cpdef bint _fill(self) except -1
     cpdef bint _broadcast(self, message) except -1
     cpdef _next(self, timeout, bint elsewhere=*)
     cpdef _read(self)
