@@ -49,6 +49,8 @@ cdef class Driver:
 
     cpdef Py_ssize_t feed(self, data, Py_ssize_t start, Py_ssize_t end, Py_ssize_t frames=*) except -1
     cpdef Py_ssize_t _decode(self, data, Py_ssize_t start, Py_ssize_t end, Py_ssize_t frames) except -1
+    cpdef room(self, Py_ssize_t most)
+    cpdef filled(self, Py_ssize_t count)
     cpdef _scan(self)
     cpdef list take_inbox(self, list empty)
     cpdef bint send_data(self, int opcode, object message, object compress=*) except -1

@@ -785,6 +785,29 @@ class Driver:
             self._deliver()
         return end
 
+    def room(self, most: int) -> memoryview | None:
+        """Return memory for the next bytes from the peer, in the midst of a large message: they are not copied then.
+
+        For observers. What was read into it is for :meth:`filled`; in between nothing else may be called.
+
+        Args:
+            most: bytes that the caller can use.
+
+        Returns:
+            None where there is none: then what comes is for :meth:`feed`.
+        """
+        if self._decoder is None or self._unmasker is not None or self._fault is not None:
+            return None
+        return self._decoder.room(most)
+
+    def filled(self, count: int) -> None:
+        """Take the first ``count`` bytes of what :meth:`room` returned from the peer: as :meth:`feed`. For observers."""
+        try:
+            self._decoder.filled(count, self.inbox)
+        except ProtocolError as fault:
+            self._fault = fault
+        self._scan()
+
     def _decode(self, data: BytesLike, start: int, end: int, frames: int) -> int:
         if self._hixie is None and self._unmasker is None:
             return self._decoder.feed(data, start, end, self.inbox, frames)

@@ -24,17 +24,15 @@ cdef class FrameDecoder:
     cdef unsigned char _buffer[14 + 125]
     cdef unsigned int _have
 
-    # The data message that is being read: into `_whole`, allocated at once, where one frame holds all of it,
-    # else into `_grown`.
+    # The data message that is being read, into `_message`: allocated at once where one frame holds all of it, else
+    # it grows.
     cdef bint _in_message
     cdef int _opcode
     cdef int _rsv
     cdef bint _ascii
     cdef unsigned int _fragments
     cdef wsd_utf8 _utf8
-    cdef bytes _whole
-    cdef unsigned char *_grown
-    cdef size_t _capacity
+    cdef bytes _message
     cdef size_t _size
 
     # Its current frame.
@@ -43,6 +41,8 @@ cdef class FrameDecoder:
     cdef unsigned int _offset
     cdef size_t _left
 
+    cpdef object room(self, Py_ssize_t most)
+    cpdef int filled(self, Py_ssize_t count, list out) except -1
     cpdef Py_ssize_t feed(self, data, Py_ssize_t start, Py_ssize_t end, list out, Py_ssize_t frames=*) except -1
     cdef const unsigned char *_feed(self, const unsigned char *p, const unsigned char *end, list out,
                                     Py_ssize_t frames) except NULL
@@ -51,5 +51,7 @@ cdef class FrameDecoder:
                           Py_ssize_t frames) except -1
     cdef int _resume(self, list out) except -1
     cdef int _payload(self, const unsigned char *p, size_t n, list out) except -1
+    cdef int _taken(self, unsigned char *to, size_t n, bint ascii, list out) except -1
     cdef int _reserve(self, size_t more) except -1
+    cdef int _resize(self, size_t size) except -1
     cdef int _end_message(self, list out) except -1

@@ -285,6 +285,27 @@ class FrameDecoder:
             self._buffer = bytearray(view[start:end])
         return stop
 
+    def room(self, most: int) -> memoryview | None:
+        """Return memory for the next bytes of an unfinished large frame, so that the caller need not copy them.
+
+        This twin has none to offer, ever: :meth:`feed`.
+
+        Args:
+            most: bytes that the caller can use.
+
+        Returns:
+            memory that is good until the next call of a method of this; None where there is none.
+        """
+        return None
+
+    def filled(self, count: int, out: list[Item]) -> None:
+        """Take the first ``count`` bytes of what :meth:`room` returned for read: as :meth:`feed`.
+
+        Raises:
+            ProtocolError: the peer broke the protocol.
+        """
+        raise IndexError("filled() was given more than there was room")
+
     def _check(self, first: int, second: int, opcode: int, length: int) -> None:
         in_message = self._message is not None
         fin = first >= 0x80

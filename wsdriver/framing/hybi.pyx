@@ -3,10 +3,11 @@
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE, _PyBytes_Resize
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.unicode cimport PyUnicode_AsUTF8String, PyUnicode_DecodeUTF8
 from libc.stdint cimport uint64_t
-from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
 from wsdriver.framing.faults import header_fault, packed_limit, too_big, too_many_fragments, utf8_fault
@@ -16,10 +17,14 @@ from wsdriver.framing.opcodes import OPCODES as _OPCODES
 cdef extern from "bytes.h":
     uint64_t wsd_xor(unsigned char *dst, const unsigned char *src, size_t n, const unsigned char *key, unsigned int offset) nogil
     uint64_t wsd_copy(unsigned char *dst, const unsigned char *src, size_t n) nogil
+    uint64_t wsd_xor_here(unsigned char *p, size_t n, const unsigned char *key, unsigned int offset) nogil
+    void wsd_keep_freed(size_t n) nogil
     bint wsd_utf8_feed(wsd_utf8 *state, const unsigned char *p, size_t n) nogil
 
 
 cdef extern from "Python.h":
+    object PyMemoryView_FromMemory(char *memory, Py_ssize_t size, int flags)
+    enum: PyBUF_WRITE
     object PyUnicode_New(Py_ssize_t size, unsigned int maxchar)
     unsigned char *PyUnicode_1BYTE_DATA(object o)
     bint PyUnicode_IS_COMPACT_ASCII(object o)
@@ -38,6 +43,8 @@ cdef enum:
     BINARY = 2
     CLOSE = 8
     SMALL = 4096  # below this, a text is unmasked on the stack
+    ROOM = 1 << 16  # bytes of a frame that are worth a read of their own
+    KEPT = 1 << 22  # half of what is not given back to the system, see there
     WHOLE = 1 << 26  # above this, memory is taken only as the bytes come, whatever length was declared
 
 
@@ -143,9 +150,6 @@ cdef class FrameDecoder:
         self._opcodes = opcodes
         self._flip = 0x80 if more else 0
 
-    def __dealloc__(self):
-        free(self._grown)
-
     cpdef Py_ssize_t feed(self, data, Py_ssize_t start, Py_ssize_t end, list out, Py_ssize_t frames=0) except -1:
         cdef Py_buffer view
         cdef const unsigned char *p
@@ -161,6 +165,26 @@ cdef class FrameDecoder:
             return self._read(<const unsigned char *>view.buf, start, end, view.len, out, frames)
         finally:
             PyBuffer_Release(&view)
+
+    cpdef object room(self, Py_ssize_t most):
+        cdef size_t n = self._left
+        if n < ROOM or self._have or self.closed:
+            return None
+        if n > <size_t>most:
+            n = most
+        self._reserve(n)
+        return PyMemoryView_FromMemory(PyBytes_AS_STRING(self._message) + self._size, n, PyBUF_WRITE)
+
+    cpdef int filled(self, Py_ssize_t count, list out) except -1:
+        cdef unsigned char *to
+        cdef bint ascii = False
+        if count < 0 or <size_t>count > self._left or self._message is None \
+                or <size_t>count > PyBytes_GET_SIZE(self._message) - self._size:
+            raise IndexError("filled() was given more than there was room")
+        to = <unsigned char *>PyBytes_AS_STRING(self._message) + self._size
+        if self._masked:
+            ascii = not wsd_xor_here(to, count, self._key, self._offset)
+        return self._taken(to, count, ascii, out)
 
     cdef Py_ssize_t _read(self, const unsigned char *base, Py_ssize_t start, Py_ssize_t end, Py_ssize_t size, list out,
                           Py_ssize_t frames) except -1:
@@ -307,7 +331,7 @@ cdef class FrameDecoder:
             self._utf8.needed = 0
             self._size = 0
             if first >= 0x80 and length <= WHOLE:
-                self._whole = PyBytes_FromStringAndSize(NULL, length)
+                self._reserve(length)
         self._fragments += 1
         if self._fragments > self.max_fragments:
             raise too_many_fragments(self.max_fragments)
@@ -323,20 +347,21 @@ cdef class FrameDecoder:
     cdef int _payload(self, const unsigned char *p, size_t n, list out) except -1:
         """Read on in the unfinished data frame."""
         cdef unsigned char *to
-        cdef uint64_t seen
-        if self._whole is not None:
-            to = <unsigned char *>PyBytes_AS_STRING(self._whole) + self._size
-        else:
-            self._reserve(n)
-            to = self._grown + self._size
+        cdef bint ascii
+        self._reserve(n)
+        to = <unsigned char *>PyBytes_AS_STRING(self._message) + self._size
         if self._masked:
-            seen = wsd_xor(to, p, n, self._key, self._offset)
-            self._offset = (self._offset + n) & 3
+            ascii = not wsd_xor(to, p, n, self._key, self._offset)
         else:
-            seen = wsd_copy(to, p, n)
+            ascii = not wsd_copy(to, p, n)
+        return self._taken(to, n, ascii, out)
+
+    cdef int _taken(self, unsigned char *to, size_t n, bint ascii, list out) except -1:
+        """Take note of payload that now lies at the end of the message."""
+        self._offset = (self._offset + n) & 3
         self._size += n
         self._left -= n
-        if self._opcode == TEXT and not self._rsv and not self.raw and (seen or self._utf8.needed):
+        if self._opcode == TEXT and not self._rsv and not self.raw and (not ascii or self._utf8.needed):
             # Fail at the first bad byte, not at the end of the message (RFC 6455 section 8.1).
             if not wsd_utf8_feed(&self._utf8, to, n):
                 raise utf8_fault()
@@ -345,41 +370,60 @@ cdef class FrameDecoder:
         return 0
 
     cdef int _reserve(self, size_t more) except -1:
+        """See that the message has room for so many bytes more."""
         cdef size_t needed = self._size + more
-        cdef unsigned char *grown
-        if needed > self._capacity:
-            if needed < self._capacity + self._capacity // 2:
-                needed = self._capacity + self._capacity // 2
-            grown = <unsigned char *>realloc(self._grown, needed)
-            if grown == NULL:
-                raise MemoryError()
-            self._grown = grown
-            self._capacity = needed
+        cdef size_t had
+        if self._message is None:
+            self._message = _allocate(needed)
+            return 0
+        had = PyBytes_GET_SIZE(self._message)
+        if needed > had:
+            if needed < had + had // 2:
+                needed = had + had // 2
+            self._resize(needed)
+        return 0
+
+    cdef int _resize(self, size_t size) except -1:
+        cdef PyObject *message = <PyObject *>self._message
+        Py_INCREF(self._message)
+        self._message = None  # the one reference is ours now, which only this may have
+        _PyBytes_Resize(&message, size)
+        self._message = <bytes>message
+        Py_DECREF(self._message)
         return 0
 
     cdef int _end_message(self, list out) except -1:
-        cdef unsigned char *p
         cdef size_t size = self._size
-        cdef bytes whole = self._whole
+        cdef bytes message
         self._in_message = False
-        self._whole = None
         self._size = 0
-        try:
-            p = self._grown if whole is None else <unsigned char *>PyBytes_AS_STRING(whole)
-            if self._opcode == TEXT and not self._rsv and not self.raw:
-                if self._utf8.needed:
-                    raise utf8_fault()
-                out.append(PyUnicode_DecodeUTF8(<const char *>p, size, NULL) if size else "")
+        if self._opcode == TEXT and not self._rsv and not self.raw:
+            message = self._message
+            self._message = None
+            if self._utf8.needed:
+                raise utf8_fault()
+            out.append(PyUnicode_DecodeUTF8(PyBytes_AS_STRING(message), size, NULL) if size else "")
+        else:
+            if not size:
+                message = b""
             else:
-                if whole is None:
-                    whole = PyBytes_FromStringAndSize(<const char *>p, size)
-                out.append((self._opcode, whole, self._rsv) if self._rsv or self.raw else whole)
-        finally:
-            if self._grown != NULL:
-                free(self._grown)
-                self._grown = NULL
-                self._capacity = 0
+                if <size_t>PyBytes_GET_SIZE(self._message) > size:
+                    self._resize(size)
+                message = self._message
+            self._message = None
+            out.append((self._opcode, message, self._rsv) if self._rsv or self.raw else message)
         return 0
+
+
+cdef bint _large_are_kept = False
+
+cdef bytes _allocate(size_t size):
+    """Return bytes to be filled."""
+    global _large_are_kept
+    if size >= ROOM and not _large_are_kept:
+        _large_are_kept = True
+        wsd_keep_freed(KEPT)
+    return PyBytes_FromStringAndSize(NULL, size)
 
 
 cdef object _message(int opcode, const unsigned char *p, size_t length, const unsigned char *key):

@@ -19,6 +19,7 @@ cdef class Connection(Transport):
     cdef public object _emitter
     cdef bint _flush_scheduled
     cdef bint _heard
+    cdef bint _in_large
     cdef bint _open_dispatched
     cdef list _opening
     cdef bint _paused
@@ -44,6 +45,8 @@ cdef class Connection(Transport):
     cdef Py_ssize_t _inbound_limit
     cdef Py_ssize_t _inbound_messages
 
+    @cython.locals(count=Py_ssize_t)
+    cpdef bint _fill(self) except -1
     cpdef bint _broadcast(self, message) except -1
     cpdef _next(self, timeout, bint elsewhere=*)
     @cython.locals(stop=Py_ssize_t)

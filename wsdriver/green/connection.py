@@ -32,7 +32,7 @@ from wsdriver.green.framelog import FrameLog
 from wsdriver.green.loop import call_in_hub, scratch_of, spawn_for
 from wsdriver.green.options import ConnectionOptions
 from wsdriver.green.sockio import get_ident, read_into, unacknowledged
-from wsdriver.green.transport import LARGE, Transport
+from wsdriver.green.transport import LARGE, MAX_BURST, Transport
 
 __all__ = ["Connection"]
 
@@ -45,6 +45,12 @@ CLOSED = 3
 
 #: Seconds that a peer whose request was refused has to read the answer.
 REFUSAL_LINGER = 1.0
+
+#: Bytes that a read brings at least where a large message is on its way; the rest of that is read to where it belongs.
+LARGE_READ = 32768
+
+#: Bytes of a large message that are read at once; then others have their turn.
+MAX_ROOM = 1024 * 1024
 
 #: Reads in one go where one read returns one TLS record; then others have their turn.
 MAX_ROUNDS = 16
@@ -78,6 +84,7 @@ class Connection(Transport):
         "_emitter",
         "_flush_scheduled",
         "_heard",
+        "_in_large",
         "_inbound_limit",
         "_inbound_messages",
         "_next_beat",
@@ -125,6 +132,7 @@ class Connection(Transport):
         self._coalescing = False
         self._flush_scheduled = False
         self._heard = False
+        self._in_large = False  # a large message may be unfinished
         self._next_beat = 0.0
         self._awaited = 0.0
         self._acknowledged = 0
@@ -241,6 +249,8 @@ class Connection(Transport):
             self._heard = True  # it is being heard still
             self._handle(self._rest, self._rest_start, len(self._rest))
             return
+        if self._in_large and self._fill():
+            return
         while self._sock is not None:
             try:
                 count = read_into(self._sock, self._fd, self._scratch)
@@ -252,11 +262,16 @@ class Connection(Transport):
                 self.bytes_received += count
                 self._unread += count
                 self._handle(self._scratch, 0, count)
-                if not self._secure or self._rest is not None:
+                if self._rest is not None or self._sock is None:
+                    return
+                if not self._secure:
+                    if count >= LARGE_READ and self._fd >= 0:
+                        self._in_large = True
+                        if count == len(self._scratch):
+                            self._fill()  # there is more
                     return
                 if rounds == MAX_ROUNDS or len(driver.inbox) >= MAX_FRAMES:
-                    if self._sock is not None:
-                        self._go_on()
+                    self._go_on()
                     return
                 rounds += 1
             elif count == 0:
@@ -296,6 +311,26 @@ class Connection(Transport):
             self._turn = self._loop.timer(0)
         if not self._turn.active:
             self._turn.start(self._on_readable)
+
+    def _fill(self) -> bool:
+        """Read on in a large message, past the hub's read buffer; False where there is none, or nothing to read."""
+        self._in_large = False
+        room = self._driver.room(MAX_ROOM)
+        if room is None:
+            return False
+        try:
+            count = read_into(self._sock, self._fd, room)
+        except OSError as error:
+            self._lose(error)
+            return True
+        if count <= 0:
+            return False
+        self._heard = True
+        self._in_large = count >= LARGE_READ
+        self.bytes_received += count
+        self._unread += count
+        self._driver.filled(count)
+        return True
 
     def _resume_waiter(self) -> None:
         """Switch to the greenlet in ``receive``, where there is something for it."""
@@ -722,6 +757,9 @@ class Connection(Transport):
         if self._thread != get_ident():
             call_in_hub(self._hub, self.send, message, binary, compress)
             return
+        if self._burst > MAX_BURST and self._unsent() == 0:
+            # Here, not behind the message that made it so much: what follows that is mostly a wait for the next one.
+            self._pace()
         if self._write_blocked and self._outbound_limit >= 0 and self._is_behind():
             self._cut()
         opcode = TEXT
@@ -750,7 +788,8 @@ class Connection(Transport):
         self._written()
         if self._sock is None:
             raise self._closed_error()
-        self._pace()
+        if self._unsent() > self._write_limit:
+            self._pace()
 
     def _broadcast(self, message: Any) -> bool:
         """Send a message that goes to many, without waiting; False where this connection cannot.

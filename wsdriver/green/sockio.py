@@ -33,7 +33,7 @@ WANT_WRITE = -2
 MAX_WRITE = 262144
 
 
-def read_into(sock: Any, fd: int, buffer: bytearray) -> int:
+def read_into(sock: Any, fd: int, buffer: bytearray | memoryview) -> int:
     """Read once, without waiting.
 
     Args:

@@ -4,6 +4,7 @@
 The GIL stays held: neither call waits, and letting go costs more than most of them take.
 """
 
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
@@ -40,11 +41,21 @@ cpdef unsigned long get_ident() noexcept:
     return PyThread_get_thread_ident()
 
 
-cpdef Py_ssize_t read_into(sock, int fd, bytearray buffer) except -3:
-    cdef Py_ssize_t count
+cpdef Py_ssize_t read_into(sock, int fd, buffer) except -3:
+    cdef Py_ssize_t count, size
+    cdef char *to
+    cdef Py_buffer view
     if WSD_NATIVE and fd >= 0:
+        if type(buffer) is bytearray:
+            to = PyByteArray_AS_STRING(buffer)
+            size = PyByteArray_GET_SIZE(buffer)
+        else:
+            PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
+            to = <char *>view.buf
+            size = view.len
+            PyBuffer_Release(&view)  # the caller's reference keeps the memory
         while True:
-            count = wsd_recv(fd, PyByteArray_AS_STRING(buffer), PyByteArray_GET_SIZE(buffer))
+            count = wsd_recv(fd, to, size)
             if count >= 0:
                 return count
             if errno == EAGAIN:
