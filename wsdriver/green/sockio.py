@@ -6,12 +6,12 @@ The plain twin of ``sockio.pyx``, which goes past the socket object to the descr
 from __future__ import annotations
 
 import sys
-from _ssl import (
+from _ssl import (  # type: ignore[attr-defined]  # the stubs have no _SSLSocket
     SSLEOFError,
     SSLWantReadError,
     SSLWantWriteError,
     SSLZeroReturnError,
-    _SSLSocket,  # type: ignore[attr-defined]  # not in the stubs
+    _SSLSocket,
 )
 from collections.abc import Callable
 from typing import Any
