@@ -88,8 +88,8 @@ STATES = ("connecting", "open", "closing", "closed")
 #: Bytes of a frame, by its header (RFC 6455 §5.2): more is no limit, and no number for the decoder.
 MAX_FRAME = 2**63
 
-#: Bytes of a short frame of the old versions, masked.
-OLD_FRAME = 16
+#: Bytes after which it is looked how many messages of an old version have come.
+OLD_STEP = 2048
 
 #: Pings whose callback waits for a pong; over it the oldest are forgotten.
 MAX_PINGS = 1000
@@ -762,7 +762,7 @@ class Driver:
         """Take ``data[start:end]`` from the peer: :meth:`parse` without a slice.
 
         Args:
-            frames: that are handled at most, about; 0 for no limit.
+            frames: that are handled at most, about, 0 for no limit; a long one counts for several.
 
         Returns:
             where to go on: ``end``, unless there were more frames.
@@ -811,9 +811,15 @@ class Driver:
     def _decode(self, data: BytesLike, start: int, end: int, frames: int) -> int:
         if self._hixie is None and self._unmasker is None:
             return self._decoder.feed(data, start, end, self.inbox, frames)
-        if frames:
-            # The old versions' decoders count none; this many bytes hold few.
-            end = min(end, start + frames * OLD_FRAME)
+        if not frames:
+            return self._decode_old(data, start, end)
+        # These versions' decoders count nothing: they are fed little by little.
+        enough = len(self.inbox) + frames
+        while start < end and len(self.inbox) < enough:
+            start = self._decode_old(data, start, min(end, start + OLD_STEP))
+        return start
+
+    def _decode_old(self, data: BytesLike, start: int, end: int) -> int:
         if self._hixie is not None:
             self._hixie.feed(data, start, end, self.inbox)
         elif self._unmasker is not None:

@@ -39,6 +39,9 @@ Item: TypeAlias = "str | bytes | tuple[int, bytes, int]"
 
 COMPILED = False
 
+#: Bytes of a frame that count as much as a frame by itself.
+WEIGHT = 2048
+
 #: For each key byte, the table that bytes.translate needs to XOR with it; 64 KiB, made at the first long payload.
 _tables: list[bytes] = []
 
@@ -179,7 +182,7 @@ class FrameDecoder:
         """Read ``data[start:end]`` and append what is complete to ``out``.
 
         Args:
-            frames: whose headers are read at most; 0 for no limit.
+            frames: that are read at most, 0 for no limit; a long one counts for several.
 
         Returns:
             where to read on: ``end``, unless there were more frames.
@@ -202,9 +205,8 @@ class FrameDecoder:
             if self._left:
                 start = self._payload(view, start, end, out)
                 continue
-            if frames and not left:
+            if frames and left <= 0:
                 return stop - (end - start)
-            left -= 1
             if end - start < 2:
                 break
             first, second = view[start] ^ self._flip, view[start + 1]
@@ -239,6 +241,7 @@ class FrameDecoder:
                     break
                 key = bytes(view[at : at + 4])
                 at += 4
+            left -= 1 + (at - start + length) // WEIGHT
             if opcode >= CLOSE:
                 if at + length > end:
                     break

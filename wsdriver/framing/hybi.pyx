@@ -25,6 +25,7 @@ cdef extern from "bytes.h":
 cdef extern from "Python.h":
     object PyMemoryView_FromMemory(char *memory, Py_ssize_t size, int flags)
     enum: PyBUF_WRITE
+    Py_ssize_t PY_SSIZE_T_MAX
     object PyUnicode_New(Py_ssize_t size, unsigned int maxchar)
     unsigned char *PyUnicode_1BYTE_DATA(object o)
     bint PyUnicode_IS_COMPACT_ASCII(object o)
@@ -45,6 +46,7 @@ cdef enum:
     SMALL = 4096  # below this, a text is unmasked on the stack
     ROOM = 1 << 16  # bytes of a frame that are worth a read of their own
     KEPT = 1 << 22  # half of what is not given back to the system, see there
+    WEIGHT = 2048  # bytes of a whole frame that count as one frame more
     WHOLE = 1 << 26  # above this, memory is taken only as the bytes come, whatever length was declared
 
 
@@ -154,7 +156,7 @@ cdef class FrameDecoder:
         cdef Py_buffer view
         cdef const unsigned char *p
         if frames == 0:
-            frames = -1  # counted down to 0, so never reached
+            frames = PY_SSIZE_T_MAX
         if self.closed or start >= end:
             return end
         if type(data) is bytes:
@@ -200,11 +202,12 @@ cdef class FrameDecoder:
             self._have += 1
             p += 1
             if self._have >= 2:
+                size = self._have
                 self._resume(out)
                 if self.closed:
                     return end
                 if not self._have:
-                    frames -= 1
+                    frames -= 1 + (<size_t>size + self._left) // WEIGHT
         return self._feed(p, stop, out, frames) - base
 
     cdef int _resume(self, list out) except -1:
@@ -230,10 +233,10 @@ cdef class FrameDecoder:
                 self._payload(p, n, out)
                 p += n
                 continue
-            if frames == 0:
+            if frames <= 0:
                 return p
-            frames -= 1
             next = self._frame(p, end, out)
+            frames -= 1 + (<size_t>(next - p) + self._left) // WEIGHT
             if self.closed:
                 return end
             if next == p:
