@@ -14,7 +14,8 @@ async def echo(websocket: ServerConnection) -> None:
 
 async def main(port: int) -> None:
     """Serve until the process is told to end."""
-    async with serve(echo, "127.0.0.1", port, max_size=None, compression=None) as server:
+    compression = "deflate" if "deflate" in sys.argv else None
+    async with serve(echo, "127.0.0.1", port, max_size=None, compression=compression) as server:
         await server.serve_forever()
 
 

@@ -1,0 +1,145 @@
+"""The chart: a panel of horizontal bars for each of some rows, as SVG."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.bench.measures import Column
+from tests.bench.report import circumstances
+from tests.bench.results import Results
+from tests.bench.rows import Row
+
+OURS, OURS_TOO, PEER, BARE, INK, FAINT = "#1d5fbf", "#8fb7ea", "#c3c9d1", "#ffffff", "#1b1f24", "#59636e"
+#: Inches; a reader sees 96 of an inch's pixels, so this is 800 wide.
+WIDTH, BAR, HEAD, TOP, BOTTOM = 800 / 96, 0.155, 0.5, 0.5, 0.12
+COLUMNS, MARGIN, GAP = 2, 0.015, 0.04
+#: Of a panel's width: where names end and bars begin, and the longest bar.
+NAMES, BARS = 0.345, 0.45
+STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
+    "font.size": 7.5,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "wsdriver",
+    "hatch.linewidth": 0.6,
+    "hatch.color": FAINT,
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A row, what its heading says, and the column that is shown."""
+
+    row: str
+    title: str
+    unit: str
+    column: str
+
+
+PANELS = (
+    Panel("small", "32 B text, 64 connections", "messages/s", "rate"),
+    Panel("pipelined", "32 B text, 64 in flight on each of 16", "messages/s", "rate"),
+    Panel("medium", "4 KiB text, 32 connections", "messages/s", "rate"),
+    Panel("large-binary", "64 KiB binary, 8 connections", "MB/s", "throughput"),
+    Panel("huge", "1 MiB binary, 4 connections", "MB/s", "throughput"),
+    Panel("deflate", "1 KiB JSON, permessage-deflate", "messages/s", "rate"),
+    Panel("connect", "connect, one echo, close", "us of server CPU: less is better", "cpu"),
+    Panel("idle-memory", "memory of an idle connection", "KiB: less is better", "memory"),
+)
+
+
+def short(value: float) -> str:
+    """Return about three digits of a number: 71632 as 71.6 k."""
+    if value >= 1e6:
+        return f"{value / 1e6:.2f} M"
+    if value >= 1e4:
+        return f"{value / 1e3:.{0 if value >= 1e5 else 1}f} k"
+    return f"{value:,.{0 if value >= 100 else 1}f}"
+
+
+def colour(name: str) -> str:
+    """Return the colour of a server's bar."""
+    if name == "wsdriver":
+        return OURS
+    if name.startswith("wsdriver-"):
+        return OURS_TOO
+    return BARE if name == "raw-gevent" else PEER
+
+
+def bars(results: Results, row: Row, panel: Panel) -> list[tuple[str, float]]:
+    """Return the measured servers of a row, the best first."""
+    column = Column(panel.column, panel.unit)
+    values = [(name, results.value(row, name, column)) for name in results.samples.get(row.name, {})]
+    found = [(name, value) for name, value in values if value is not None]
+    return sorted(found, key=lambda bar: bar[1], reverse=row.measure.higher_is_better)
+
+
+def draw(axes: Any, row: Row, panel: Panel, values: list[tuple[str, float]]) -> None:
+    """Draw one panel, which is 1 wide: names, bars with their figures, ratios."""
+    ours = dict(values).get("wsdriver")
+    most = max(value for _, value in values)
+    for at, (name, value) in enumerate(values):
+        bare = name == "raw-gevent"
+        style = {"weight": "bold" if name == "wsdriver" else "normal", "va": "center", "color": INK}
+        axes.text(NAMES - 0.01, at, "TCP echo, no WebSocket" if bare else name, ha="right", **style)
+        width = BARS * value / most
+        edge = FAINT if bare else colour(name)
+        hatch = "////" if bare else None
+        axes.barh(
+            at, width, left=NAMES, height=0.74, color=colour(name), edgecolor=edge, hatch=hatch, lw=0.6, clip_on=False
+        )
+        axes.text(NAMES + width + 0.01, at, short(value), **style)
+        if ours and name != "wsdriver":
+            digits = 2 if value >= ours / 100 else 3
+            axes.text(1, at, f"{value / ours:.{digits}f}", ha="right", va="center", color=FAINT)
+    axes.text(0, -1.2, panel.title, weight="bold", size=8.5, color=INK, va="center")
+    axes.text(1, -1.2, panel.unit, ha="right", size=7.5, color=FAINT, va="center")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(len(values) - 0.5, -0.5)
+    axes.set_axis_off()
+
+
+def write_chart(path: Path, results: Results, rows: list[Row]) -> bool:
+    """Write the chart of those rows that have a panel; return False where none of them has a figure.
+
+    Raises:
+        ImportError: matplotlib is missing.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    known = {row.name: row for row in rows}
+    panels = [
+        (known[panel.row], panel, bars(results, known[panel.row], panel)) for panel in PANELS if panel.row in known
+    ]
+    panels = [each for each in panels if each[2]]
+    if not panels:
+        return False
+    lines = [panels[at : at + COLUMNS] for at in range(0, len(panels), COLUMNS)]
+    wide = (1 - 2 * MARGIN - (COLUMNS - 1) * GAP) / COLUMNS
+    heights = [HEAD + BAR * max(len(values) for _, _, values in line) for line in lines]
+    height = TOP + sum(heights) + BOTTOM
+    facts = circumstances(results)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, height), facecolor="white")
+        figure.text(
+            MARGIN, 1 - 0.2 / height, "wsdriver beside its peers", size=12, weight="bold", color=INK, va="center"
+        )
+        said = (
+            f"{facts['date']}, {facts['processor']}, {facts['python']}, the server on one core; "
+            f"medians of {facts['runs'].partition(',')[0]}. On the right: the ratio to wsdriver."
+        )
+        figure.text(MARGIN, 1 - 0.42 / height, said, size=7.5, color=FAINT, va="center")
+        top = height - TOP
+        for line, room in zip(lines, heights, strict=True):
+            for place, (row, panel, values) in enumerate(line):
+                high = BAR * len(values)
+                axes = figure.add_axes(
+                    (MARGIN + place * (wide + GAP), (top - HEAD - high) / height, wide, high / height)
+                )
+                draw(axes, row, panel, values)
+            top -= room
+        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+    return True
