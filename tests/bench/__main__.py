@@ -96,7 +96,7 @@ class Bench:
 
     def run(self, row: Row) -> None:
         """Measure one row: its servers in turn, and that as many times as there are runs."""
-        say(f"{time.monotonic() - self.start:.0f} s: {row.name}: {row.measure.describe(self.results.settings.quick)}")
+        say(f"{row.name}: {row.measure.describe(self.results.settings.quick)}")
         servers = [row.table[name] for name in row.servers if row.table[name] in self.usable]
         self.results.samples[row.name] = {}
         turns = range(self.results.settings.runs)
@@ -168,7 +168,8 @@ def main(arguments: list[str] | None = None) -> int:
         bench = Bench(Settings(options.runs, options.seconds, options.quick, folder), folder)
         bench.look_for(wanted)
         try:
-            for row in rows:
+            for place, row in enumerate(rows, 1):
+                say(f"[row {place} of {len(rows)}, {time.monotonic() - bench.start:.0f} s]")
                 bench.run(row)
         except KeyboardInterrupt:
             say("interrupted: nothing is reported")

@@ -13,7 +13,7 @@ from tests.bench.load import GRACE
 from tests.bench.measures import Column, NotMeasured, Sample, Settings, size_in_words
 from tests.bench.server import Running
 
-CONNECT_TIMEOUT = 30.0
+CONNECT_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True)

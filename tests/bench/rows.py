@@ -121,7 +121,7 @@ ROWS: dict[str, Row] = {
         ),
         Row(
             "deflate-memory",
-            Memory(1000, quick_connections=200, deflate=True),
+            Memory(1000, quick_connections=100, deflate=True),
             (Target(70, aim=40),),
             ("wsdriver", "websockets-asyncio", "aiohttp", "node-ws"),
             DEFLATING,
@@ -176,7 +176,7 @@ ROWS: dict[str, Row] = {
         broadcast("compressed", 1 << 10, Target(1.0, "raw-gevent"), compressed=True),
         Row(
             "channel",
-            Broadcast(128, 1000, quick_connections=1000),
+            Broadcast(128, 1000, quick_connections=200),
             (Target(1.05, "wsdriver-broadcast"),),
             ("wsdriver", "wsdriver-broadcast"),
             PUBLISHERS,
