@@ -35,7 +35,7 @@ from wsdriver.extensions.header import Params, ReadParams, parse, serialize
 from wsdriver.framing.faults import too_big
 from wsdriver.options import TOKEN
 
-__all__ = ["ClientSession", "Extension", "Extensions", "Message", "ServerSession", "Session"]
+__all__ = ["ClientSession", "Extension", "Extensions", "Message", "PayloadSession", "ServerSession", "Session"]
 
 
 @dataclass(slots=True)
@@ -121,6 +121,36 @@ class ServerSession(Session):
         return {}
 
 
+class PayloadSession(Session):
+    """A session that changes nothing of a message but its payload, and marks those that it changed with RSV1.
+
+    For that it needs no :class:`Message`: where it is the only one, none is made.
+    """
+
+    __slots__ = ()
+
+    def pack(self, data: bytes, compress: bool | None) -> bytes | None:
+        """Return the payload for the peer, or None where it goes out as it is."""
+        raise NotImplementedError
+
+    def unpack(self, data: bytes, budget: int) -> bytes:
+        """Return the payload of a message that the peer has marked; at most ``budget`` bytes, where it is not 0."""
+        raise NotImplementedError
+
+    def process_outgoing_message(self, message: Message) -> Message:
+        data = self.pack(message.data, message.compress)
+        if data is not None:
+            message.data = data
+            message.rsv1 = True
+        return message
+
+    def process_incoming_message(self, message: Message, budget: int) -> Message:
+        if message.rsv1:
+            message.rsv1 = False
+            message.data = self.unpack(message.data, budget)
+        return message
+
+
 class Extension:
     """What can be agreed upon in the opening handshake. One instance serves any number of connections.
 
@@ -167,12 +197,13 @@ class Extensions:
         only_marked: whether all that are agreed look at no incoming messages but those with a reserved bit.
     """
 
-    __slots__ = ("_active", "_offered", "_registered", "active", "only_marked", "reserved")
+    __slots__ = ("_active", "_offered", "_only", "_registered", "active", "only_marked", "reserved")
 
     def __init__(self, extensions: Iterable[Extension] = ()) -> None:
         self._registered: dict[str, Extension] = {}
         self._offered: dict[str, ClientSession] = {}  # on a client, what waits for the answer
         self._active: tuple[tuple[Extension, Session, int], ...] = ()  # the int: bits without which it sees nothing
+        self._only: tuple[Extension, PayloadSession] | None = None  # where it is all that is agreed
         self.active = False
         self.reserved = 0
         self.only_marked = True
@@ -281,6 +312,8 @@ class Extensions:
         self.active = True
         self.reserved |= bits
         self.only_marked = self.only_marked and only_marked
+        alone = len(self._active) == 1 and isinstance(session, PayloadSession) and bits == RSV1
+        self._only = (extension, session) if alone else None
 
     @property
     def sharing_key(self) -> Hashable | None:
@@ -308,6 +341,16 @@ class Extensions:
             MessageTooBig: it would become larger.
             ProtocolError: of a session; whatever else one raises is wrapped in an ExtensionError that names it.
         """
+        if self._only is not None:
+            extension, only = self._only
+            if not reserved & RSV1:
+                return data
+            try:
+                return only.unpack(data, max_length)
+            except ProtocolError:
+                raise
+            except Exception as error:
+                raise _fault(extension, error) from error
         message = Message(opcode, data, reserved & RSV1 != 0, reserved & RSV2 != 0, reserved & RSV3 != 0)
         for extension, session, needed in reversed(self._active):
             if needed and not needed & reserved:
@@ -336,6 +379,15 @@ class Extensions:
         Raises:
             ProtocolError: of a session; whatever else one raises is wrapped in an ExtensionError that names it.
         """
+        if self._only is not None:
+            extension, only = self._only
+            try:
+                packed = only.pack(data, compress)
+            except ProtocolError:
+                raise
+            except Exception as error:
+                raise _fault(extension, error) from error
+            return (data, 0) if packed is None else (packed, RSV1)
         message = Message(opcode, data, False, False, False, compress)
         for extension, session, _ in self._active:
             try:
@@ -355,7 +407,7 @@ class Extensions:
     def close(self) -> None:
         """Close the sessions, each once; messages then pass as they are."""
         sessions = [*self._offered.values(), *(session for _, session, _ in self._active)]
-        self._offered, self._active = {}, ()
+        self._offered, self._active, self._only = {}, (), None
         self.active, self.reserved, self.only_marked = False, 0, True
         for session in sessions:
             _close(session)

@@ -5,8 +5,8 @@
     message --> deflate, sync flush --> cut 00 00 ff ff --> RSV1 set     (§7.2.1)
     RSV1 set --> add 00 00 ff ff --> inflate, piece by piece, within the budget     (§7.2.2)
 
-Contexts, the state of a deflater or inflater between messages, are what this extension costs: they are made at the
-first message that needs them, and dropped after each where context takeover is off.
+Contexts, what a deflater or inflater knows between messages, are what this extension costs: they are made at the first
+message that needs them, and there are none where context takeover is off (``deflating.py``).
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from wsdriver.exceptions import ConfigurationError, InvalidPayload, MessageTooBig
-from wsdriver.extensions.framework import ClientSession, Extension, Message, ServerSession, Session
+from wsdriver.exceptions import ConfigurationError
+from wsdriver.extensions.deflating import MAX_STREAMS, Deflater, Inflater
+from wsdriver.extensions.framework import ClientSession, Extension, PayloadSession, ServerSession
 from wsdriver.extensions.header import Params, ReadParams, Value
-from wsdriver.framing.faults import too_big
 from wsdriver.options import check_int, make_options
 
 __all__ = ["MAX_STREAMS", "WINDOW_BITS", "DeflateOptions", "PermessageDeflate"]
@@ -27,18 +27,6 @@ __all__ = ["MAX_STREAMS", "WINDOW_BITS", "DeflateOptions", "PermessageDeflate"]
 #: Window bits unless the options say others: 38 KiB for a deflater and 12 for an inflater, with mem_level 5, where
 #: 15 bits with mem_level 8 take 224 and 40.
 WINDOW_BITS = 12
-
-#: Final blocks in one message, each of which costs a new inflater: far more than any real peer sends (one).
-MAX_STREAMS = 1024
-
-#: Bytes to inflate, and bytes inflated, in one step: what a message takes beside itself while it unfolds.
-CHUNK = 64 * 1024
-PIECE = 256 * 1024
-
-#: What a sync flush ends with; it is cut off each message (§7.2.1).
-TAIL = b"\x00\x00\xff\xff"
-#: ... and an empty final block, after which an inflater knows that the data was complete.
-TAIL_AND_END = TAIL + b"\x01\x00\x00\xff\xff"
 
 #: The values of a window bits parameter (§7.1.2), and no other notation of them. int() would take +15, 1_5 and more.
 _BITS: dict[object, int] = {str(bits): bits for bits in range(8, 16)}
@@ -145,7 +133,7 @@ def _read(params: Mapping[str, object], from_client: bool) -> dict[str, int] | N
     return result
 
 
-class _DeflateSession(Session):
+class _DeflateSession(PayloadSession):
     """The messages of one connection; what was agreed comes from the subclasses."""
 
     __slots__ = ("_deflater", "_inflater", "_options", "_own_bits", "_own_takeover", "_peer_bits", "_peer_takeover")
@@ -156,13 +144,11 @@ class _DeflateSession(Session):
         self._own_takeover = not options.no_context_takeover
         self._peer_bits = 15
         self._peer_takeover = not options.request_no_context_takeover
-        self._deflater: zlib._Compress | None = None
-        self._inflater: zlib._Decompress | None = None
+        self._deflater: Deflater | None = None
+        self._inflater: Inflater | None = None
 
     def close(self) -> None:
         self._deflater = self._inflater = None
-
-    # --- out --------------------------------------------------------------------------------------------------------
 
     @property
     def sharing_key(self) -> Hashable | None:
@@ -172,89 +158,29 @@ class _DeflateSession(Session):
         options = self._options
         return (self._own_bits, options.level, options.mem_level, options.strategy, options.threshold)
 
-    def process_outgoing_message(self, message: Message) -> Message:
-        data = message.data
+    def pack(self, data: bytes, compress: bool | None) -> bytes | None:
         options = self._options
-        if not data or message.compress is False or (len(data) < options.threshold and not message.compress):
-            return message
+        if not data or compress is False or (len(data) < options.threshold and not compress):
+            return None
         deflater = self._deflater
         if deflater is None:
-            deflater = zlib.compressobj(
-                -1 if options.level is None else options.level,
-                zlib.DEFLATED,
-                -self._own_bits,
-                options.mem_level,
-                options.strategy,
+            level = -1 if options.level is None else options.level
+            deflater = self._deflater = Deflater(
+                level, self._own_bits, options.mem_level, options.strategy, self._own_takeover
             )
-        result = deflater.compress(data) + deflater.flush(zlib.Z_SYNC_FLUSH)[:-4]
-        if self._own_takeover:
-            # Now the context knows this message, so the peer must see it too, even where it became larger.
-            self._deflater = deflater
-        elif len(result) >= len(data):
-            return message
-        message.data = result
-        message.rsv1 = True
-        return message
+        result = deflater.pack(data)
+        # With takeover the context knows this message, so the peer must see it too, even where it became larger.
+        return result if self._own_takeover or len(result) < len(data) else None
 
-    # --- in ---------------------------------------------------------------------------------------------------------
-
-    def process_incoming_message(self, message: Message, budget: int) -> Message:
-        if not message.rsv1:
-            return message
-        message.rsv1 = False
+    def unpack(self, data: bytes, budget: int) -> bytes:
         # Deviation: a compressed message of no bytes at all. zlib flushes nothing where nothing is to be flushed, so
         # peers in Python that cut 4 bytes off send this for an empty message.
-        if message.data:
-            try:
-                message.data = self._inflate(message.data, budget)
-            except zlib.error as error:
-                raise InvalidPayload(f"a message is not DEFLATE data: {error}") from None
-        return message
-
-    def _inflate(self, data: bytes, budget: int) -> bytes:
-        """Return the data inflated; no more memory is used than twice the budget, or twice the result, and a PIECE.
-
-        Both sides of the inflater are fed and emptied in steps: it copies what it has not used at each call.
-        """
-        takeover = self._peer_takeover
-        tail = TAIL if takeover else TAIL_AND_END
-        inflater = self._inflater or zlib.decompressobj(-self._peer_bits)
-        limit = budget + 1 if 0 < budget < PIECE else PIECE
-        at = CHUNK
-        chunk = data + tail if len(data) <= at else data[:at]
-        pieces = []
-        size = streams = 0
-        while True:
-            piece = inflater.decompress(chunk, limit)
-            size += len(piece)
-            if 0 < budget < size:
-                raise too_big(size, budget)
-            pieces.append(piece)
-            if inflater.eof:
-                # A final block (§7.2.3.4). Nothing behind it, or the tail alone, is the message's end; the rest, if
-                # only the byte that the tail completes, is a new stream.
-                chunk = inflater.unused_data
-                if at >= len(data) and chunk in (b"", tail):
-                    break
-                streams += 1
-                if streams > MAX_STREAMS:
-                    raise MessageTooBig(f"a message has more than {MAX_STREAMS} final DEFLATE blocks")
-                inflater = zlib.decompressobj(-self._peer_bits)
-            else:
-                chunk = inflater.unconsumed_tail
-            if chunk or len(piece) == limit:
-                continue
-            if at >= len(data):
-                break
-            chunk = data[at : at + CHUNK]
-            at += CHUNK
-            if at >= len(data):
-                chunk += tail
-        if takeover:
-            self._inflater = None if inflater.eof else inflater
-        elif not inflater.eof:
-            raise InvalidPayload("a message is not DEFLATE data: it breaks off within a block")
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if not data:
+            return data
+        inflater = self._inflater
+        if inflater is None:
+            inflater = self._inflater = Inflater(self._peer_bits, self._peer_takeover)
+        return inflater.unpack(data, budget)
 
 
 class _DeflateClient(_DeflateSession, ClientSession):
