@@ -66,6 +66,16 @@ def test_a_verdict_is_by_the_ratio_to_the_peer(
     assert verdict.falls_short is (reached is False)
 
 
+def test_a_ratio_is_taken_within_each_run() -> None:
+    done = results(small={})
+    for name, rates in (("wsdriver", [100, 300, 20]), ("picows", [50, 100, 40])):  # medians: 100 and 50
+        done.samples["small"][name] = [{"rate": rate} for rate in rates]
+    assert done.ratio(HIGHER, "wsdriver", "picows") == 2.0
+    done.samples["small"]["picows"].pop()  # it failed in the last run
+    assert done.ratio(HIGHER, "wsdriver", "picows") == 2.5
+    assert done.ratio(HIGHER, "wsdriver", "node-ws") is None
+
+
 def test_the_report_says_what_falls_short() -> None:
     done = results(
         connect={"wsdriver": 250.0, "raw-gevent": 100.0, "wsdriver-gunicorn": 300.0, "gevent-websocket": 400.0}

@@ -38,6 +38,15 @@ class Panel:
     column: str
 
 
+@dataclass(frozen=True)
+class Bar:
+    """A server's figure, and its ratio to wsdriver's."""
+
+    name: str
+    value: float
+    ratio: float | None
+
+
 PANELS = (
     Panel("small", "32 B text, 64 connections", "messages/s", "rate"),
     Panel("pipelined", "32 B text, 64 in flight on each of 16", "messages/s", "rate"),
@@ -68,36 +77,36 @@ def colour(name: str) -> str:
     return BARE if name == "raw-gevent" else PEER
 
 
-def bars(results: Results, row: Row, panel: Panel) -> list[tuple[str, float]]:
+def bars(results: Results, row: Row, panel: Panel) -> list[Bar]:
     """Return the measured servers of a row, the best first."""
     column = Column(panel.column, panel.unit)
-    values = [(name, results.value(row, name, column)) for name in results.samples.get(row.name, {})]
-    found = [(name, value) for name, value in values if value is not None]
-    return sorted(found, key=lambda bar: bar[1], reverse=row.measure.higher_is_better)
+    found = []
+    for name in results.samples.get(row.name, {}):
+        value = results.value(row, name, column)
+        if value is not None:
+            ratio = None if name == "wsdriver" else results.ratio(row, name, "wsdriver", column)
+            found.append(Bar(name, value, ratio))
+    return sorted(found, key=lambda bar: bar.value, reverse=row.measure.higher_is_better)
 
 
-def draw(axes: Any, row: Row, panel: Panel, values: list[tuple[str, float]]) -> None:
+def draw(axes: Any, panel: Panel, found: list[Bar]) -> None:
     """Draw one panel, which is 1 wide: names, bars with their figures, ratios."""
-    ours = dict(values).get("wsdriver")
-    most = max(value for _, value in values)
-    for at, (name, value) in enumerate(values):
-        bare = name == "raw-gevent"
-        style = {"weight": "bold" if name == "wsdriver" else "normal", "va": "center", "color": INK}
-        axes.text(NAMES - 0.01, at, "TCP echo, no WebSocket" if bare else name, ha="right", **style)
-        width = BARS * value / most
-        edge = FAINT if bare else colour(name)
-        hatch = "////" if bare else None
-        axes.barh(
-            at, width, left=NAMES, height=0.74, color=colour(name), edgecolor=edge, hatch=hatch, lw=0.6, clip_on=False
-        )
-        axes.text(NAMES + width + 0.01, at, short(value), **style)
-        if ours and name != "wsdriver":
-            digits = 2 if value >= ours / 100 else 3
-            axes.text(1, at, f"{value / ours:.{digits}f}", ha="right", va="center", color=FAINT)
+    most = max(bar.value for bar in found)
+    for at, bar in enumerate(found):
+        bare = bar.name == "raw-gevent"
+        style = {"weight": "bold" if bar.name == "wsdriver" else "normal", "va": "center", "color": INK}
+        axes.text(NAMES - 0.01, at, "TCP echo, no WebSocket" if bare else bar.name, ha="right", **style)
+        width, fill = BARS * bar.value / most, colour(bar.name)
+        frame = {"edgecolor": FAINT if bare else fill, "hatch": "////" if bare else None, "linewidth": 0.6}
+        axes.barh(at, width, left=NAMES, height=0.74, color=fill, clip_on=False, **frame)
+        axes.text(NAMES + width + 0.01, at, short(bar.value), **style)
+        if bar.ratio is not None:
+            shown = f"{bar.ratio:.{2 if bar.ratio >= 0.01 else 3}f}"
+            axes.text(1, at, shown, ha="right", va="center", color=FAINT)
     axes.text(0, -1.2, panel.title, weight="bold", size=8.5, color=INK, va="center")
     axes.text(1, -1.2, panel.unit, ha="right", size=7.5, color=FAINT, va="center")
     axes.set_xlim(0, 1)
-    axes.set_ylim(len(values) - 0.5, -0.5)
+    axes.set_ylim(len(found) - 0.5, -0.5)
     axes.set_axis_off()
 
 
@@ -111,15 +120,13 @@ def write_chart(path: Path, results: Results, rows: list[Row]) -> bool:
     from matplotlib.figure import Figure
 
     known = {row.name: row for row in rows}
-    panels = [
-        (known[panel.row], panel, bars(results, known[panel.row], panel)) for panel in PANELS if panel.row in known
-    ]
-    panels = [each for each in panels if each[2]]
+    panels = [(panel, bars(results, known[panel.row], panel)) for panel in PANELS if panel.row in known]
+    panels = [(panel, found) for panel, found in panels if found]
     if not panels:
         return False
     lines = [panels[at : at + COLUMNS] for at in range(0, len(panels), COLUMNS)]
     wide = (1 - 2 * MARGIN - (COLUMNS - 1) * GAP) / COLUMNS
-    heights = [HEAD + BAR * max(len(values) for _, _, values in line) for line in lines]
+    heights = [HEAD + BAR * max(len(found) for _, found in line) for line in lines]
     height = TOP + sum(heights) + BOTTOM
     facts = circumstances(results)
     with matplotlib.rc_context(STYLE):
@@ -134,12 +141,12 @@ def write_chart(path: Path, results: Results, rows: list[Row]) -> bool:
         figure.text(MARGIN, 1 - 0.42 / height, said, size=7.5, color=FAINT, va="center")
         top = height - TOP
         for line, room in zip(lines, heights, strict=True):
-            for place, (row, panel, values) in enumerate(line):
-                high = BAR * len(values)
+            for place, (panel, found) in enumerate(line):
+                high = BAR * len(found)
                 axes = figure.add_axes(
                     (MARGIN + place * (wide + GAP), (top - HEAD - high) / height, wide, high / height)
                 )
-                draw(axes, row, panel, values)
+                draw(axes, panel, found)
             top -= room
         figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
     return True

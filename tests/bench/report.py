@@ -35,12 +35,10 @@ def spread(samples: list[Sample], column: Column) -> str:
 def row_section(results: Results, row: Row) -> str:
     """Return one row's table: every server, and wsdriver against it."""
     columns = row.measure.columns
-    ours = results.value(row, "wsdriver")
     lines = []
     for name, samples in results.samples.get(row.name, {}).items():
         values = [number(results.value(row, name, column), column.digits) for column in columns]
-        theirs = results.value(row, name)
-        ratio = number(ours / theirs, 2) if ours and theirs and name != "wsdriver" else "-"
+        ratio = "-" if name == "wsdriver" else number(results.ratio(row, "wsdriver", name), 2)
         lines.append([row.table[name].title, *values, spread(samples, columns[0]), ratio])
     missed = sum(verdict.falls_short for verdict in results.verdicts([row]))
     note = f" - **short of {missed} target{'s' * (missed > 1)}**" if missed else ""

@@ -64,12 +64,19 @@ class Results:
         name = (column or row.measure.columns[0]).name
         return median(sample[name] for sample in samples) if samples else None
 
+    def ratio(self, row: Row, ours: str, theirs: str, column: Column | None = None) -> float | None:
+        """Return the median of the ratios, run by run: what slows the machine down for a while slows both sides."""
+        samples = self.samples.get(row.name, {})
+        name = (column or row.measure.columns[0]).name
+        pairs = zip(
+            samples.get(ours, ()), samples.get(theirs, ()), strict=False
+        )  # a server may have failed in a later run
+        ratios = [one[name] / other[name] for one, other in pairs if other[name]]
+        return median(ratios) if ratios else None
+
     def verdict(self, row: Row, target: Target) -> Verdict:
         """Judge ours, or ours against the peer's."""
-        measured = self.value(row, target.ours)
-        if target.peer is not None and measured is not None:
-            peer = self.value(row, target.peer)
-            measured = measured / peer if peer else None
+        measured = self.ratio(row, target.ours, target.peer) if target.peer else self.value(row, target.ours)
         return Verdict(row, target, measured)
 
     def verdicts(self, rows: list[Row]) -> list[Verdict]:
