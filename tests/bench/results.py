@@ -64,10 +64,10 @@ class Results:
         name = (column or row.measure.columns[0]).name
         return median(sample[name] for sample in samples) if samples else None
 
-    def ratio(self, row: Row, ours: str, theirs: str, column: Column | None = None) -> float | None:
+    def ratio(self, row: Row, ours: str, theirs: str) -> float | None:
         """Return the median of the ratios, run by run: what slows the machine down for a while slows both sides."""
         samples = self.samples.get(row.name, {})
-        name = (column or row.measure.columns[0]).name
+        name = row.measure.columns[0].name
         pairs = zip(
             samples.get(ours, ()), samples.get(theirs, ()), strict=False
         )  # a server may have failed in a later run
