@@ -1,5 +1,5 @@
 from wsdriver.driver.driver cimport Driver
-from wsdriver.green.sockio cimport get_ident, read_into
+from wsdriver.green.sockio cimport get_ident, has_input, read_into, read_tls
 from wsdriver.green.transport cimport Transport
 
 

@@ -31,7 +31,7 @@ from wsdriver.green.failures import dispatch_end
 from wsdriver.green.framelog import FrameLog
 from wsdriver.green.loop import call_in_hub, scratch_of, spawn_for
 from wsdriver.green.options import ConnectionOptions
-from wsdriver.green.sockio import get_ident, read_into, unacknowledged
+from wsdriver.green.sockio import get_ident, has_input, read_into, read_tls, unacknowledged
 from wsdriver.green.transport import LARGE, Transport
 
 __all__ = ["Connection"]
@@ -182,7 +182,9 @@ class Connection(Transport):
             self._lose(ConnectionAbortedError("the socket was closed before the handshake"))
             return
         if debug:
-            self._fd = -1  # all has to pass through the log
+            # All has to pass through the log.
+            self._fd = -1
+            self._tls = None
         if early:
             self.bytes_received += len(early)
             driver.parse(early)
@@ -214,7 +216,10 @@ class Connection(Transport):
             self._flush()
         while self._sock is not None:
             try:
-                count = read_into(self._sock, self._fd, self._scratch)
+                if self._tls is not None:
+                    count = read_tls(self._tls, self._scratch)
+                else:
+                    count = read_into(self._sock, self._fd, self._scratch)
             except OSError as error:
                 self._lose(error)
                 return
@@ -227,6 +232,8 @@ class Connection(Transport):
                     if self._secure and self._sock is not None:
                         self._loop.run_callback(self._on_readable)
                     return
+                if self._tls is not None and not has_input(self._sock.fileno()):
+                    return  # another read would find nothing, and say so by an exception, which costs more than it
                 rounds += 1
             elif count == 0:
                 driver.eof()
@@ -387,6 +394,7 @@ class Connection(Transport):
                 self._sock.unwrap()
             except (OSError, ValueError):
                 pass  # said, but not answered yet
+            self._tls = None  # the socket lets go of it
         try:
             self._sock.shutdown(stdlib_socket.SHUT_WR)
         except OSError:

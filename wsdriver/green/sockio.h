@@ -7,7 +7,9 @@
 #define wsd_recv(fd, buffer, size) (-1)
 #define wsd_send(fd, data, size) (-1)
 #define wsd_send_both(fd, a, m, b, n) (-1)
+#define wsd_has_input(fd) (1)
 #else
+#include <sys/ioctl.h>
 #include <sys/types.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -24,6 +26,11 @@ static inline ssize_t wsd_send_both(int fd, void *a, size_t m, void *b, size_t n
     message.msg_iov = parts;
     message.msg_iovlen = 2;
     return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static inline int wsd_has_input(int fd) {
+    int count = 0;
+    return ioctl(fd, FIONREAD, &count) != 0 || count != 0;
 }
 #endif
 

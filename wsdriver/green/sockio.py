@@ -1,4 +1,4 @@
-"""One non-blocking read, one non-blocking write: the two system calls of the hot path.
+"""One non-blocking read, one non-blocking write: the two system calls of the hot path, and the same for TLS.
 
 The plain twin of ``sockio.pyx``, which goes past the socket object to the descriptor.
 """
@@ -6,7 +6,13 @@ The plain twin of ``sockio.pyx``, which goes past the socket object to the descr
 from __future__ import annotations
 
 import sys
-from _ssl import SSLWantReadError, SSLWantWriteError, SSLZeroReturnError
+from _ssl import (
+    SSLEOFError,
+    SSLWantReadError,
+    SSLWantWriteError,
+    SSLZeroReturnError,
+    _SSLSocket,  # type: ignore[attr-defined]  # not in the stubs
+)
 from collections.abc import Callable
 from typing import Any
 
@@ -14,11 +20,23 @@ from gevent.monkey import get_original
 
 try:
     import fcntl
-    from termios import TIOCOUTQ
+    from termios import FIONREAD, TIOCOUTQ
 except ImportError:  # Windows
-    TIOCOUTQ = None  # type: ignore[assignment, misc]
+    FIONREAD = TIOCOUTQ = None  # type: ignore[assignment, misc]
 
-__all__ = ["WANT_READ", "WANT_WRITE", "get_ident", "read_into", "unacknowledged", "write_both", "write_from"]
+__all__ = [
+    "WANT_READ",
+    "WANT_WRITE",
+    "get_ident",
+    "has_input",
+    "inner_tls",
+    "read_into",
+    "read_tls",
+    "unacknowledged",
+    "write_both",
+    "write_from",
+    "write_tls",
+]
 
 COMPILED = False
 
@@ -93,6 +111,56 @@ def write_both(sock: Any, fd: int, first: bytearray, split: int, second: bytes, 
     finally:
         part.release()
         view.release()
+
+
+def inner_tls(sock: Any) -> Any:
+    """Return what does the TLS inside of a socket, for the functions below; None where that is not known.
+
+    A socket of gevent, or of the standard library, spends more time around it than in it. It reads one record from the
+    system at a time and keeps none back, so that the descriptor tells whether there is more.
+    """
+    tls = getattr(sock, "_sslobj", None)
+    return tls if isinstance(tls, _SSLSocket) and getattr(sock, "suppress_ragged_eofs", False) else None
+
+
+def read_tls(tls: Any, buffer: bytearray) -> int:
+    """Read one record, as :func:`read_into` does; the buffer has room for it."""
+    try:
+        return tls.read(len(buffer), buffer)  # type: ignore[no-any-return]
+    except SSLWantReadError:
+        return WANT_READ
+    except SSLWantWriteError:
+        return WANT_WRITE
+    except (SSLEOFError, SSLZeroReturnError):
+        return 0
+
+
+def write_tls(tls: Any, data: bytearray) -> int:
+    """Write once, as :func:`write_from` does.
+
+    After WANT_READ or WANT_WRITE, what is given next begins with the same bytes: they are encrypted already.
+    """
+    try:
+        if len(data) <= MAX_WRITE:
+            return tls.write(data)  # type: ignore[no-any-return]
+        with memoryview(data) as view, view[:MAX_WRITE] as part:
+            return tls.write(part)  # type: ignore[no-any-return]
+    except SSLWantWriteError:
+        return WANT_WRITE
+    except SSLWantReadError:
+        return WANT_READ
+
+
+def has_input(fd: int) -> bool:
+    """Tell whether bytes wait to be read; True, too, where the system does not tell."""
+    if FIONREAD is None:
+        return True
+    answer = bytearray(4)
+    try:
+        fcntl.ioctl(fd, FIONREAD, answer)
+    except (OSError, ValueError):
+        return True
+    return any(answer)
 
 
 def unacknowledged(sock: Any) -> int:

@@ -11,7 +11,7 @@ from libc.errno cimport EAGAIN, EINTR, errno
 
 import sys
 
-from _ssl import SSLWantReadError, SSLWantWriteError, SSLZeroReturnError
+from _ssl import SSLEOFError, SSLWantReadError, SSLWantWriteError, SSLZeroReturnError, _SSLSocket
 
 cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident()
@@ -22,6 +22,7 @@ cdef extern from "sockio.h":
     Py_ssize_t wsd_recv(int fd, void *buffer, size_t size)
     Py_ssize_t wsd_send(int fd, const void *data, size_t size)
     Py_ssize_t wsd_send_both(int fd, void *a, size_t m, void *b, size_t n)
+    bint wsd_has_input(int fd)
 
 
 try:
@@ -112,6 +113,38 @@ cpdef Py_ssize_t write_both(sock, int fd, bytearray first, Py_ssize_t split, byt
     finally:
         part.release()
         view.release()
+
+
+def inner_tls(sock):
+    tls = getattr(sock, "_sslobj", None)
+    return tls if isinstance(tls, _SSLSocket) and getattr(sock, "suppress_ragged_eofs", False) else None
+
+
+cpdef Py_ssize_t read_tls(tls, bytearray buffer) except -3:
+    try:
+        return tls.read(PyByteArray_GET_SIZE(buffer), buffer)
+    except SSLWantReadError:
+        return -1
+    except SSLWantWriteError:
+        return -2
+    except (SSLEOFError, SSLZeroReturnError):
+        return 0
+
+
+cpdef Py_ssize_t write_tls(tls, bytearray data) except -3:
+    try:
+        if PyByteArray_GET_SIZE(data) <= MAX_WRITE:
+            return tls.write(data)
+        with memoryview(data) as view, view[:MAX_WRITE] as part:
+            return tls.write(part)
+    except SSLWantWriteError:
+        return -2
+    except SSLWantReadError:
+        return -1
+
+
+cpdef bint has_input(int fd) except -1:
+    return wsd_has_input(fd)
 
 
 def unacknowledged(sock):

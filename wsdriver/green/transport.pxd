@@ -1,6 +1,6 @@
 cimport cython
 
-from wsdriver.green.sockio cimport get_ident, write_both, write_from
+from wsdriver.green.sockio cimport get_ident, write_both, write_from, write_tls
 
 
 cdef class Transport:
@@ -24,6 +24,7 @@ cdef class Transport:
     cdef public object _sock
     cdef unsigned long _thread
     cdef public object _timer
+    cdef public object _tls
     cdef public bint _write_blocked
     cdef public bint _write_for_read
     cdef object _writer

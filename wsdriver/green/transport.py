@@ -19,7 +19,7 @@ from gevent.hub import Waiter
 
 from wsdriver.exceptions import ConnectionClosed
 from wsdriver.green.loop import call_in_hub
-from wsdriver.green.sockio import get_ident, write_both, write_from
+from wsdriver.green.sockio import get_ident, inner_tls, write_both, write_from, write_tls
 
 __all__ = ["Transport"]
 
@@ -73,6 +73,7 @@ class Transport:
         "_split",
         "_thread",
         "_timer",
+        "_tls",
         "_write_blocked",
         "_write_for_read",
         "_write_limit",
@@ -91,6 +92,7 @@ class Transport:
         self._sock: Any = None
         self._fd = -1
         self._secure = False
+        self._tls: Any = None  # what does it inside of the socket, where that is known
         self._out: bytearray = None  # type: ignore[assignment]  # until _watch
         self._large: bytes = None  # type: ignore[assignment]  # a payload on its way: behind out[:_split]
         self._large_start = 0
@@ -162,6 +164,7 @@ class Transport:
             pass  # no TCP, or gone already: reading will tell
         fd = sock.fileno()
         self._fd = -1 if secure else fd
+        self._tls = inner_tls(sock) if secure else None
         if fd < 0:
             return False
         self._reader = self._loop.io(fd, READ)
@@ -175,7 +178,9 @@ class Transport:
         out = self._out
         while len(out) > 0 or self._large is not None:
             try:
-                if self._large is None:
+                if self._tls is not None:
+                    count = write_tls(self._tls, out)
+                elif self._large is None:
                     count = write_from(self._sock, self._fd, out)
                 else:
                     count = write_both(self._sock, self._fd, out, self._split, self._large, self._large_start)
@@ -202,7 +207,10 @@ class Transport:
     def _write_once(self) -> bool:
         """Write some of the buffer, in the midst of reading; False where that cannot be, which the next flush tells."""
         try:
-            count = write_from(self._sock, self._fd, self._out)
+            if self._tls is not None:
+                count = write_tls(self._tls, self._out)
+            else:
+                count = write_from(self._sock, self._fd, self._out)
         except OSError:
             return False
         if count > 0:
@@ -345,6 +353,7 @@ class Transport:
             return
         self._released = True
         sock, self._sock = self._sock, None
+        self._tls = None
         for watcher in (self._reader, self._writer, self._timer):
             if watcher is not None:
                 watcher.stop()
