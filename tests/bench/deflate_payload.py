@@ -1,7 +1,7 @@
 """Write the payload of the rows `deflate` and `deflate-memory`: python -m tests.bench.deflate_payload FILE
 
-1 KiB of JSON, a page of a list of users, as one message of permessage-deflate: raw deflate, ended by a sync flush whose last
-four bytes are cut off. `wsload ... deflate FILE` sends it.
+1 KiB of JSON, a page of a list of users, as one message of permessage-deflate: raw deflate, ended by a sync flush whose
+last four bytes are cut off. `wsload ... deflate FILE` sends it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ import zlib
 from pathlib import Path
 
 SIZE = 1024
-FIRST = "Ada Alan Barbara Donald Edsger Frances Grace Hedy John Katherine Ken Leslie Margaret Niklaus Radia Tim".split()
-LAST = "Allen Berners-Lee Dijkstra Hamilton Hopper Johnson Knuth Lamarr Lamport Liskov Lovelace Perlman Turing Wirth".split()
+NAMES = """
+Frances Allen, Tim Berners-Lee, Edsger Dijkstra, Margaret Hamilton, Grace Hopper, Katherine Johnson, Donald Knuth,
+Hedy Lamarr, Leslie Lamport, Barbara Liskov, Ada Lovelace, Radia Perlman, Alan Turing, Niklaus Wirth
+"""
+FIRST, LAST = zip(*(name.split() for name in NAMES.split(",")), strict=True)
 
 
 def document(seed: int = 1) -> bytes:

@@ -14,7 +14,15 @@ from wsdriver.exceptions import (
     MessageTooBig,
     ProtocolError,
 )
-from wsdriver.extensions import ClientSession, Extension, Extensions, Message, ServerSession
+from wsdriver.extensions import (
+    ClientSession,
+    Extension,
+    Extensions,
+    Message,
+    PermessageDeflate,
+    ServerSession,
+)
+from wsdriver.extensions.framework import PayloadSession
 
 TEXT, BINARY = 1, 2
 
@@ -446,6 +454,86 @@ class TestMessages:
         probe.rsv2 = True
         with pytest.raises(ExtensionError, match="reserved bit that none owns"):
             extensions.process_outgoing(TEXT, b"x", None)
+
+
+class Marking(PayloadSession, ServerSession):
+    """Turns payloads round; what begins with x cannot be sent, and what begins with y cannot be received."""
+
+    def pack(self, data: bytes, compress: bool | None) -> bytes | None:
+        if data.startswith(b"x"):
+            raise OSError("cannot")
+        if data.startswith(b"X"):
+            raise InvalidPayload("must not")
+        return None if compress is False else data[::-1]
+
+    def unpack(self, data: bytes, budget: int) -> bytes:
+        if data.startswith(b"y"):
+            raise OSError("cannot")
+        if 0 < budget < len(data):
+            raise MessageTooBig("over the budget")
+        return data[::-1]
+
+
+class Turn(Extension):
+    name = "turn"
+    rsv1 = True
+    only_marked = True
+
+    def create_server_session(self, offers: Any) -> ServerSession:
+        return Marking()
+
+
+class Idle(Extension):
+    """Agreed, and does nothing: what is beside it is not the only one."""
+
+    name = "idle"
+
+    def create_server_session(self, offers: Any) -> ServerSession:
+        return ServerSession()
+
+
+class TestPayloadSession:
+    """The only one agreed gets no Message; beside another it does; what comes out is the same."""
+
+    @pytest.fixture(params=[False, True], ids=["only", "beside"])
+    def agreed(self, request: pytest.FixtureRequest) -> Extensions:
+        extensions = Extensions([Turn(), Idle()] if request.param else [Turn()])
+        assert extensions.generate_response("turn, idle") == ("turn, idle" if request.param else "turn")
+        return extensions
+
+    def test_messages_are_marked_and_unmarked(self, agreed: Extensions) -> None:
+        for compress in (None, True):
+            assert agreed.process_outgoing(TEXT, b"Hello", compress) == (b"olleH", 0x40)
+        assert agreed.process_outgoing(TEXT, b"Hello", False) == (b"Hello", 0)
+        assert agreed.process_incoming(TEXT, b"olleH", 0x40, 5) == b"Hello"
+        assert agreed.process_incoming(TEXT, b"olleH", 0, 0) == b"olleH"
+
+    def test_error_is_wrapped_and_a_protocol_error_is_not(self, agreed: Extensions) -> None:
+        with pytest.raises(ExtensionError, match=r"^turn: cannot$"):
+            agreed.process_outgoing(TEXT, b"x", None)
+        with pytest.raises(InvalidPayload, match=r"^must not$"):
+            agreed.process_outgoing(TEXT, b"X", None)
+        with pytest.raises(ExtensionError, match=r"^turn: cannot$"):
+            agreed.process_incoming(TEXT, b"y", 0x40, 0)
+        with pytest.raises(MessageTooBig):
+            agreed.process_incoming(TEXT, b"123", 0x40, 2)
+
+    def test_closed_messages_pass(self, agreed: Extensions) -> None:
+        agreed.close()
+        assert agreed.process_outgoing(TEXT, b"Hello", None) == (b"Hello", 0)
+        assert agreed.process_incoming(TEXT, b"Hello", 0x40, 0) == b"Hello"
+
+    def test_deflate_beside_another_does_what_it_does_alone(self) -> None:
+        alone, beside = Extensions([PermessageDeflate()]), Extensions([PermessageDeflate(), Idle()])
+        for extensions in (alone, beside):
+            assert extensions.generate_response("permessage-deflate, idle")
+        messages = [(b"", None), (b"x" * 10, None), (b"x" * 10, True), (b"Hello" * 100, None), (b"Hello" * 100, False)]
+        for _ in range(3):
+            for data, compress in messages:
+                packed = alone.process_outgoing(TEXT, data, compress)
+                assert beside.process_outgoing(TEXT, data, compress) == packed
+                for extensions in (alone, beside):
+                    assert extensions.process_incoming(TEXT, *packed, 500) == data
 
 
 class TestClose:

@@ -992,7 +992,10 @@ class Driver:
             WebSocketError: an extension failed; the connection is failed with it.
         """
         assert self._extensions is not None
-        data = message.encode() if isinstance(message, str) else bytes(memoryview(message))
+        if isinstance(message, str):
+            data = message.encode()
+        else:
+            data = message if type(message) is bytes else bytes(memoryview(message))
         try:
             data, reserved = self._extensions.process_outgoing(opcode, data, compress)
         except WebSocketError as error:

@@ -1,8 +1,8 @@
 """What permessage-deflate does with bytes: whole messages in, whole messages out (RFC 7692 §7.2).
 
 The plain twin of ``deflating.pyx``, over Python's own ``zlib``. Neither keeps an inflater between messages: what a
-message may refer to is the end of what came before, and that is kept instead, as the dictionary of the next inflater. So
-an idle connection holds bytes that were said, and no tables of codes.
+message may refer to is the end of what came before, and that is kept instead, as the dictionary of the next inflater.
+So an idle connection holds bytes that were said, and no tables of codes.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ MAX_STREAMS = 1024
 CHUNK = 64 * 1024
 PIECE = 256 * 1024
 
-#: What a sync flush ends with, and a message lacks (§7.2.1); and an empty final block, after which an inflater knows that
-#: the data was complete.
+#: What a sync flush ends with, and a message lacks (§7.2.1); and an empty final block, after which an inflater knows
+#: that the data was complete.
 TAIL = b"\x00\x00\xff\xff\x01\x00\x00\xff\xff"
 
 
@@ -66,11 +66,12 @@ class Inflater:
     def unpack(self, data: bytes, budget: int) -> bytes:
         """Return what the payload of a message, which is not empty, carries.
 
-        No more memory is used than twice the budget, or twice the result, and a PIECE. Both sides of an inflater are fed
-        and emptied in steps: it copies what it has not used at each call.
+        No more memory is used than twice the budget, or twice the result, and a PIECE. Both sides of an inflater are
+        fed and emptied in steps: it copies what it has not used at each call.
 
         Raises:
-            MessageTooBig: that would be more than ``budget`` bytes, where it is not 0, or more than MAX_STREAMS streams.
+            MessageTooBig: that would be more than ``budget`` bytes, where it is not 0, or the payload is of more than
+                MAX_STREAMS streams.
             InvalidPayload: the payload is not DEFLATE data, or breaks off.
         """
         try:

@@ -3,6 +3,7 @@
 
 A deflater is large, 38 KiB by default, and only what it compressed last is worth keeping: the rest can be made again
 from that. So no more than ``HOT`` connections have one, those that sent last; each other keeps the end of what it sent.
+(Where more than that send in turn, making it again costs no more time than the processor's cache did that they shared.)
 
 Whoever calls holds the GIL until the call ends, and nothing here runs Python code between taking what is shared and
 leaving it (no object is made that the garbage collector tracks): so one stream and one buffer serve for all.
@@ -55,7 +56,7 @@ COMPILED = True
 
 cdef enum:
     STREAMS = 1024
-    HOTTEST = 512  # how many deflaters there are at most for connections that keep their context
+    HOTTEST = 128  # deflaters of connections that keep their context, at most
     SMALL = 4096  # a payload up to this is put together with the tail, for one call instead of two
     SCRATCH = 65536
     STEP = 1 << 30  # zlib counts in 32 bits
@@ -359,6 +360,11 @@ cdef class Inflater:
                     left -= z.avail_in
                 code = inflate(z, Z_SYNC_FLUSH)
                 size = z.next_out - out.data
+                if code != Z_OK and code != Z_BUF_ERROR and code != Z_STREAM_END:
+                    if code == Z_MEM_ERROR:
+                        raise MemoryError()
+                    said = f": {z.msg.decode()}" if z.msg != NULL else ""
+                    raise InvalidPayload(f"a message is not DEFLATE data: Error {code} while decompressing data{said}")
                 if budget and size > budget:
                     raise too_big(size, budget)
                 if code == Z_STREAM_END:
@@ -374,13 +380,6 @@ cdef class Inflater:
                     if streams > STREAMS:
                         raise MessageTooBig(f"a message has more than {STREAMS} final DEFLATE blocks")
                     inflateReset(z)
-                elif code != Z_OK and code != Z_BUF_ERROR:
-                    if code == Z_MEM_ERROR:
-                        raise MemoryError()
-                    said = f": {z.msg.decode()}" if z.msg != NULL else ""
-                    raise InvalidPayload(
-                        f"a message is not DEFLATE data: Error {code} while decompressing data{said}"
-                    )
             if self._takeover:
                 self._remember(out.data + begin, size - begin)
             return _end(&out, size)

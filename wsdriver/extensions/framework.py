@@ -312,8 +312,9 @@ class Extensions:
         self.active = True
         self.reserved |= bits
         self.only_marked = self.only_marked and only_marked
-        alone = len(self._active) == 1 and isinstance(session, PayloadSession) and bits == RSV1
-        self._only = (extension, session) if alone else None
+        self._only = None
+        if len(self._active) == 1 and isinstance(session, PayloadSession) and bits == RSV1:
+            self._only = (extension, session)
 
     @property
     def sharing_key(self) -> Hashable | None:

@@ -24,8 +24,8 @@ from wsdriver.options import check_int, make_options
 
 __all__ = ["MAX_STREAMS", "WINDOW_BITS", "DeflateOptions", "PermessageDeflate"]
 
-#: Window bits unless the options say others: 38 KiB for a deflater and 12 for an inflater, with mem_level 5, where
-#: 15 bits with mem_level 8 take 224 and 40.
+#: Window bits unless the options say others. With mem_level 5 a deflater takes 38 KiB, and what is kept of it and of an
+#: inflater between messages 4 KiB each; 15 bits with mem_level 8 take 256, 32 and 32.
 WINDOW_BITS = 12
 
 #: The values of a window bits parameter (§7.1.2), and no other notation of them. int() would take +15, 1_5 and more.

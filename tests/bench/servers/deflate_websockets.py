@@ -1,0 +1,21 @@
+"""websockets on asyncio's own event loop, with permessage-deflate."""
+
+import asyncio
+import sys
+
+from websockets.asyncio.server import ServerConnection, serve
+
+
+async def echo(websocket: ServerConnection) -> None:
+    """Echo every message."""
+    async for message in websocket:
+        await websocket.send(message)
+
+
+async def main(port: int) -> None:
+    """Serve until the process is told to end."""
+    async with serve(echo, "127.0.0.1", port, max_size=None) as server:
+        await server.serve_forever()
+
+
+asyncio.run(main(int(sys.argv[1])))

@@ -1,0 +1,13 @@
+// ws, the usual WebSocket server of Node, with permessage-deflate.
+const { WebSocketServer } = require('ws');
+
+const server = new WebSocketServer({
+  host: '127.0.0.1',
+  port: Number(process.argv[2]),
+  maxPayload: 0,
+  perMessageDeflate: { threshold: 0 },
+});
+server.on('connection', (socket) => {
+  socket.on('error', () => {});
+  socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary }));
+});
