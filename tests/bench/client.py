@@ -11,7 +11,7 @@ REQUEST = (
 )
 MASK = b"\x37\xfa\x21\x3d"
 PAYLOAD = b"abcdefghijklmnopqrstuvwxyz012345"
-TEXT, CLOSE = 1, 8
+TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 
 
 def masked(opcode: int, payload: bytes) -> bytes:

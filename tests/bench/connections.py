@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from tests.bench import process
 from tests.bench.client import Client
-from tests.bench.deflated import DeflatingClient
+from tests.bench.deflated import MESSAGES, DeflatingClient
 from tests.bench.measures import Column, NotMeasured, Sample, Settings
 from tests.bench.server import Running
 
@@ -35,6 +35,7 @@ class Memory:
         count = process.may_open(self.quick_connections if settings.quick else self.connections)
         warm_up(running)
         before = process.resident(running.pids)
+        clients: list[Client] = []
         with contextlib.ExitStack() as stack:
             try:
                 for _ in range(count):
@@ -42,6 +43,12 @@ class Memory:
                     stack.callback(client.sock.close)
                     client.open()
                     client.echo()
+                    clients.append(client)
+                for _ in range(MESSAGES - 1 if self.deflate else 0):
+                    for client in clients:
+                        client.send()
+                    for client in clients:
+                        client.receive()
             except OSError as exc:
                 raise NotMeasured(str(exc)) from None
             process.settle(running.pids)

@@ -116,7 +116,7 @@ ROWS: dict[str, Row] = {
             "deflate",
             Load("text", 1 << 10, connections=32, depth=1, deflate=True),
             (Target(0.9, "aiohttp", aim=1.2),),
-            ("wsdriver", "websockets-asyncio", "aiohttp", "node-ws"),
+            ("wsdriver", "wsdriver-pure", "websockets-asyncio", "aiohttp", "node-ws"),
             DEFLATING,
         ),
         Row(

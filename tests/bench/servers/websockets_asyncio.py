@@ -14,8 +14,7 @@ async def echo(websocket: ServerConnection) -> None:
 
 async def main(port: int) -> None:
     """Serve until the process is told to end."""
-    compression = "deflate" if "deflate" in sys.argv else None
-    async with serve(echo, "127.0.0.1", port, max_size=None, compression=compression) as server:
+    async with serve(echo, "127.0.0.1", port, max_size=None, compression=None) as server:
         await server.serve_forever()
 
 

@@ -5,7 +5,7 @@ const server = new WebSocketServer({
   host: '127.0.0.1',
   port: Number(process.argv[2]),
   maxPayload: 0,
-  perMessageDeflate: process.argv.includes('deflate'),
+  perMessageDeflate: false,
 });
 server.on('connection', (socket) => {
   socket.on('error', () => {});
