@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 
-from tests.bench import process, report
-from tests.bench.measures import NotMeasured, Settings, build_wsload
+from tests.bench import output, process, report
+from tests.bench.load import build_wsload
+from tests.bench.measures import NotMeasured, Settings
+from tests.bench.results import Results
 from tests.bench.rows import PEERS, ROWS, Row
 from tests.bench.server import NotStarted, Running, Server, our_modules
 
@@ -40,22 +42,31 @@ def names(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
     return parse
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     """Return the options of the command line."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="wsdriver beside its peers.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description="wsdriver beside its peers. Writes docs/performance.md and docs/speed.svg; "
+        "with --quick, or with only some of the rows or peers, the same files in build/bench instead.",
+    )
     parser.add_argument("--quick", action="store_true", help="one short run of everything: a check, not a figure")
     parser.add_argument("--rows", type=names(ROWS), default=tuple(ROWS), metavar="NAME,..", help=", ".join(ROWS))
     parser.add_argument("--peers", type=names(PEERS), default=PEERS, metavar="NAME,..", help=", ".join(PEERS))
     parser.add_argument("--runs", type=int, metavar="N", help="runs per row and server; default 5, quick 1")
     parser.add_argument("--seconds", type=float, metavar="S", help="length of a run; default 1, quick 0.4")
-    parser.add_argument("--output", type=Path, metavar="FILE.md", help="write the report between the markers of a file")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--output", type=Path, metavar="FOLDER", help="write performance.md and speed.svg there")
+    where.add_argument("--no-output", action="store_true", help="only print the report")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     options.runs = options.runs or (1 if options.quick else 5)
     options.seconds = options.seconds or (0.4 if options.quick else 1.0)
+    if not options.output and not options.no_output:
+        whole = set(options.rows) == set(ROWS) and set(options.peers) == set(PEERS) and not options.quick
+        options.output = output.PUBLISHED if whole else output.SCRATCH
     if options.output:
         try:
-            report.check_output(options.output)
+            output.check_report(options.output / output.REPORT)
         except ValueError as exc:
             parser.error(str(exc))
     return options
@@ -66,7 +77,8 @@ class Bench:
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.folder = folder
-        self.results = report.Results(settings, os.getloadavg()[0], versions={}, compiled=[])
+        self.start = time.monotonic()
+        self.results = Results(settings, os.getloadavg()[0], versions={}, compiled=[])
         self.usable: set[Server] = set()
 
     def look_for(self, wanted: Iterable[Server]) -> None:
@@ -138,36 +150,40 @@ def end(signum: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run what the command line asks for."""
-    options = parse_arguments()
+    options = parse_arguments(arguments)
     rows = [ROWS[name] for name in options.rows]
     servers = [row.table[name] for row in rows for name in row.servers]
     wanted = [server for server in dict.fromkeys(servers) if server.ours or server.name in options.peers]
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    start = time.monotonic()
     process.pin(process.LOAD_CORE)
     process.raise_open_files(OPEN_FILES)
     if process.LOAD_CORE == process.SERVER_CORE:
         say("warning: one core only: the servers share it with the load generator")
-    with tempfile.TemporaryDirectory(prefix="wsdriver-bench-") as folder:
-        wsload = build_wsload(Path(folder))
-        bench = Bench(Settings(options.runs, options.seconds, options.quick, wsload), Path(folder))
+    with tempfile.TemporaryDirectory(prefix="wsdriver-bench-") as name:
+        folder = Path(name)
+        build_wsload(folder)
+        bench = Bench(Settings(options.runs, options.seconds, options.quick, folder), folder)
         bench.look_for(wanted)
         try:
-            for row in rows:
+            for place, row in enumerate(rows, 1):
+                say(f"[row {place} of {len(rows)}, {time.monotonic() - bench.start:.0f} s]")
                 bench.run(row)
         except KeyboardInterrupt:
             say("interrupted: nothing is reported")
             return 130
     text = report.markdown(bench.results, rows)
-    print(text)
-    if options.output:
-        report.write_output(options.output, text)
+    print(text, flush=True)
     if options.json:
         options.json.write_text(report.as_json(bench.results, rows))
-    say(f"{time.monotonic() - start:.0f} s")
+    if options.output:
+        for line in output.publish(options.output, text, bench.results, rows):
+            say(line)
+    say(f"{time.monotonic() - bench.start:.0f} s")
+    short = report.shortfalls(bench.results, rows)
+    say("\n".join(["short of these targets:", *short]) if short else "no target that was measured was missed")
     return 0
 
 

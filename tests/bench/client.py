@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import socket
+import ssl
 
 REQUEST = (
     b"GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Origin: http://127.0.0.1:%d\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    b"Origin: http://127.0.0.1:%d\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%b\r\n"
 )
 MASK = b"\x37\xfa\x21\x3d"
 PAYLOAD = b"abcdefghijklmnopqrstuvwxyz012345"
-TEXT, CLOSE = 1, 8
+TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 
 
 def masked(opcode: int, payload: bytes) -> bytes:
@@ -28,17 +29,22 @@ class Client:
     """One connection, one method per step; `raw` speaks no WebSocket and only sends the same payload."""
 
     __slots__ = ("port", "raw", "sock")
+    headers = b""
 
-    def __init__(self, port: int, raw: bool = False, timeout: float = 10.0) -> None:
+    def __init__(
+        self, port: int, raw: bool = False, timeout: float = 10.0, context: ssl.SSLContext | None = None
+    ) -> None:
         self.port = port
         self.raw = raw
         self.sock = socket.create_connection(("127.0.0.1", port), timeout)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context:
+            self.sock = context.wrap_socket(self.sock, server_hostname="127.0.0.1")
 
     def request(self) -> None:
         """Send the opening handshake."""
         if not self.raw:
-            self.sock.sendall(REQUEST % (self.port, self.port))
+            self.sock.sendall(REQUEST % (self.port, self.port, self.headers))
 
     def accept(self) -> None:
         """Take the server's half of the opening handshake; it has nothing to say behind its head."""

@@ -11,6 +11,8 @@ from pathlib import Path
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE = CORES[0]
 LOAD_CORE = CORES[-1]
+#: Open files of the load generator beside its connections.
+SPARE_FILES = 100
 
 
 def pin(core: int) -> None:
@@ -25,6 +27,11 @@ def raise_open_files(wanted: int) -> int:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return wanted if soft == resource.RLIM_INFINITY else soft
+
+
+def may_open(connections: int) -> int:
+    """Return how many of so many connections can be opened."""
+    return min(connections, raise_open_files(connections + SPARE_FILES) - SPARE_FILES)
 
 
 def group(leader: int) -> list[int]:

@@ -5,48 +5,14 @@ from __future__ import annotations
 import datetime
 import json
 import platform
-from dataclasses import dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.bench.measures import Column, Sample, Settings
-from tests.bench.rows import Row, Target
-
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
-
-
-@dataclass
-class Results:
-    """All samples of one benchmark, and what could not be measured."""
-
-    settings: Settings
-    load_average: float
-    versions: dict[str, str]
-    compiled: list[str]
-    samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)
-
-    def value(self, row: Row, server: str, column: Column | None = None) -> float | None:
-        """Return the median of a column, the first by default; None when the server was not measured."""
-        samples = self.samples.get(row.name, {}).get(server)
-        name = (column or row.measure.columns[0]).name
-        return median(sample[name] for sample in samples) if samples else None
-
-    def reached(self, row: Row, target: Target) -> float | None:
-        """Return the number that a target bounds: ours, or ours against the peer's."""
-        ours = self.value(row, target.ours)
-        if target.peer is None or ours is None:
-            return ours
-        peer = self.value(row, target.peer)
-        return ours / peer if peer else None
-
-    def falls_short(self, row: Row, target: Target) -> bool:
-        """Tell whether a target was measured and missed."""
-        reached = self.reached(row, target)
-        if reached is None:
-            return False
-        return reached < target.bound if row.measure.higher_is_better else reached > target.bound
+from tests.bench.measures import Column, Sample
+from tests.bench.results import Results, Verdict
+from tests.bench.rows import Row
 
 
 def table(head: list[str], lines: list[list[str]]) -> str:
@@ -69,14 +35,12 @@ def spread(samples: list[Sample], column: Column) -> str:
 def row_section(results: Results, row: Row) -> str:
     """Return one row's table: every server, and wsdriver against it."""
     columns = row.measure.columns
-    ours = results.value(row, "wsdriver")
     lines = []
     for name, samples in results.samples.get(row.name, {}).items():
         values = [number(results.value(row, name, column), column.digits) for column in columns]
-        theirs = results.value(row, name)
-        ratio = number(ours / theirs, 2) if ours and theirs and name != "wsdriver" else "-"
+        ratio = "-" if name == "wsdriver" else number(results.ratio(row, "wsdriver", name), 2)
         lines.append([row.table[name].title, *values, spread(samples, columns[0]), ratio])
-    missed = sum(results.falls_short(row, target) for target in row.targets)
+    missed = sum(verdict.falls_short for verdict in results.verdicts([row]))
     note = f" - **short of {missed} target{'s' * (missed > 1)}**" if missed else ""
     better = "Higher" if row.measure.higher_is_better else "Lower"
     head = ["server", *(column.unit for column in columns), "spread", "wsdriver : it"]
@@ -85,19 +49,36 @@ def row_section(results: Results, row: Row) -> str:
     return f"{title}\n\n{table(head, lines) if lines else 'Not measured.'}"
 
 
+def target_line(results: Results, verdict: Verdict) -> list[str]:
+    """Return one line of the table of targets."""
+    row, target = verdict.row, verdict.target
+    headline = row.measure.columns[0]
+    said = {None: "not measured", False: "**SHORT**", True: "reached"}[verdict.reached]
+    aimed = {None: "not measured", False: "not yet", True: "reached"}[verdict.aim_reached]
+    return [
+        f"{row.name}: {target.ours}",
+        "-" if target.bound is None else verdict.in_words(target.bound),
+        number(verdict.measured, 2),
+        f"{number(results.value(row, target.ours), headline.digits)} {headline.unit}",
+        "-" if target.bound is None else said,
+        "-" if target.aim is None else f"{verdict.in_words(target.aim)}: {aimed}",
+    ]
+
+
 def target_section(results: Results, rows: list[Row]) -> str:
     """Return the table of targets."""
-    lines = []
-    for row in rows:
-        headline = row.measure.columns[0]
-        for target in row.targets:
-            reached = results.reached(row, target)
-            bound = f"{'at least' if row.measure.higher_is_better else 'at most'} {target.bound:g} "
-            bound += headline.unit if target.peer is None else f"x {target.peer}"
-            short = results.falls_short(row, target)
-            verdict = "not measured" if reached is None else "**SHORT**" if short else "reached"
-            lines.append([f"{row.name}: {target.ours}", bound, number(reached, 2), verdict])
-    return f"### Targets\n\n{table(['row', 'target', 'measured', 'verdict'], lines)}"
+    head = ["row", "target", "measured", "absolute", "verdict", "aim"]
+    lines = [target_line(results, verdict) for verdict in results.verdicts(rows)]
+    return f"### Targets\n\n{table(head, lines)}"
+
+
+def shortfalls(results: Results, rows: list[Row]) -> list[str]:
+    """Return a line for each target that was missed."""
+    return [
+        f"{verdict.row.name}: {verdict.target.ours}: {verdict.measured:.2f}, not {verdict.in_words(bound)}"
+        for verdict in results.verdicts(rows)
+        if verdict.falls_short and (bound := verdict.target.bound) is not None
+    ]
 
 
 def processor() -> str:
@@ -119,7 +100,7 @@ def circumstances(results: Results) -> dict[str, str]:
         "load average at the start": f"{results.load_average:.2f}",
         "packages": ", ".join(f"{name} {version}" for name, version in sorted(results.versions.items())),
         "compiled modules of wsdriver": ", ".join(results.compiled) or "none",
-        "runs": f"{settings.runs} of {settings.seconds:g} s, interleaved, medians shown",
+        "runs": f"{settings.runs} run{'s' * (settings.runs > 1)} of {settings.seconds:g} s, interleaved, medians shown",
     }
 
 
@@ -149,30 +130,12 @@ def as_json(results: Results, rows: list[Row]) -> str:
             },
             "targets": [
                 {
-                    "ours": target.ours,
-                    "peer": target.peer,
-                    "bound": target.bound,
-                    "measured": results.reached(row, target),
-                    "short": results.falls_short(row, target),
+                    **asdict(verdict.target),
+                    "measured": verdict.measured,
+                    "short": verdict.falls_short,
+                    "aim_reached": verdict.aim_reached,
                 }
-                for target in row.targets
+                for verdict in results.verdicts([row])
             ],
         }
     return json.dumps(document, indent=2) + "\n"
-
-
-def check_output(path: Path) -> None:
-    """Raise ValueError for a file that is there, even an empty one, but has no place for a report: it is someone's."""
-    if path.exists():
-        text = path.read_text()
-        if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-            raise ValueError(f"{path} exists and has no place for a report between '{BEGIN}' and '{END}'")
-
-
-def write_output(path: Path, report: str) -> None:
-    """Write the report between the two markers of a file; a new file is made of the markers and the report."""
-    check_output(path)
-    text = path.read_text() if path.exists() else f"{BEGIN}{END}\n"
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    path.write_text(f"{before}{BEGIN}\n\n{report}\n{END}{after}")

@@ -1,4 +1,4 @@
-"""The servers of the benchmark: a table, and how one of them is started and stopped."""
+"""A server of the benchmark: what it needs, how it is started and stopped."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -17,13 +18,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tests.bench import process
+from tests.bench.certificates import make_certificates
 from tests.bench.client import Client
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT = 10.0
 PROBE_TIMEOUT = 3.0
 STOP_TIMEOUT = 3.0
-PURE = {"WSDRIVER_PURE": "1"}
+
+
+#: Those of a run, in its folder.
+certificates = cache(make_certificates)
 
 
 class NotStarted(Exception):
@@ -32,16 +37,23 @@ class NotStarted(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Server:
-    """One row of the table: a command with `{port}` in it, and what it needs."""
+    """One line of a table: a command with `{port}` in it, and what it needs.
+
+    With `tls`, the command also has `{certificate}` and `{key}`, two files. With `client`, it is that script which is
+    measured, and the server is only who answers it.
+    """
 
     name: str
     title: str
     command: tuple[str, ...]
     packages: tuple[str, ...] = ()
     npm: tuple[str, ...] = ()
+    gems: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     raw: bool = False
     ours: bool = False
+    tls: bool = False
+    client: str = ""
 
     def versions(self) -> dict[str, str]:
         """Return the versions of its packages; raise LookupError, saying why, when it cannot run here."""
@@ -58,6 +70,8 @@ class Server:
                 raise LookupError(f"the Python package {package} is not installed") from None
         for package in self.npm:
             found["node"], found[package] = npm_version(package)
+        for gem in self.gems:
+            found["ruby"], found[gem] = gem_version(gem)
         return found
 
 
@@ -107,17 +121,35 @@ def npm_version(package: str) -> tuple[str, str]:
     return node, found
 
 
+@cache
+def gem_version(gem: str) -> tuple[str, str]:
+    """Return the versions of Ruby and of one of its packages."""
+    if not shutil.which("ruby"):
+        raise LookupError("ruby is not installed")
+    try:
+        ruby, found = ask("ruby", "-e", f"puts RUBY_VERSION, Gem::Specification.find_by_name('{gem}').version").split()
+    except LookupError:
+        raise LookupError(f"the Ruby package {gem} is not installed") from None
+    return ruby, found
+
+
 class Running:
     """A server started in a session of its own, on the core for servers."""
 
-    def __init__(self, server: Server, logs: Path) -> None:
+    def __init__(self, server: Server, folder: Path) -> None:
         self.server = server
+        self.context: ssl.SSLContext | None = None
+        files = {}
+        if server.tls:
+            made = certificates(folder)
+            self.context = ssl.create_default_context(cafile=str(made.authority))
+            files = {"certificate": made.certificate, "key": made.key}
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
-        self.log = logs / f"{server.name}-{self.port}.log"
+        self.log = folder / f"{server.name}-{self.port}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [part.format(port=self.port) for part in server.command],
+                [part.format(port=self.port, **files) for part in server.command],
                 cwd=ROOT,
                 env=environment(server.env),
                 stdin=subprocess.DEVNULL,
@@ -132,6 +164,10 @@ class Running:
         """The server's process and its children."""
         return process.group(self.process.pid)
 
+    def client(self, timeout: float = 10.0) -> Client:
+        """Return a new connection to it."""
+        return Client(self.port, self.server.raw, timeout, self.context)
+
     def wait_ready(self) -> None:
         """Return once the server has echoed a message."""
         deadline = time.monotonic() + START_TIMEOUT
@@ -140,7 +176,7 @@ class Running:
             if self.process.poll() is not None:
                 raise NotStarted(f"it ended with {self.process.returncode}")
             try:
-                client = Client(self.port, self.server.raw, PROBE_TIMEOUT)
+                client = self.client(PROBE_TIMEOUT)
                 with client.sock:
                     client.open()
                     client.echo()
@@ -167,64 +203,3 @@ class Running:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
             self.process.wait()
-
-
-def python(script: str) -> tuple[str, ...]:
-    """Return the command of a script in the folder of servers."""
-    return (sys.executable, f"tests/bench/servers/{script}", "{port}")
-
-
-def broadcasters(*arguments: str) -> dict[str, Server]:
-    """Return servers that send to all what one sends, under the names that their kinds have among those that echo."""
-
-    def command(script: str, program: str = sys.executable) -> tuple[str, ...]:
-        return (program, f"tests/bench/broadcasters/{script}", "{port}", *arguments)
-
-    ours = command("wsdriver_server.py")
-    return {
-        server.name: server
-        for server in (
-            Server("wsdriver", "wsdriver.broadcast", ours, ("gevent",), ours=True),
-            Server("wsdriver-pure", "wsdriver.broadcast, plain Python", ours, ("gevent",), env=PURE, ours=True),
-            Server("raw-gevent", "gevent StreamServer, loop of send", command("raw_gevent.py"), ("gevent",)),
-            Server(
-                "gevent-websocket",
-                "gevent-websocket, loop of send",
-                command("gevent_websocket.py"),
-                ("gevent", "gevent-websocket", "wsaccel"),
-            ),
-            Server("websockets-asyncio", "websockets.broadcast", command("websockets_asyncio.py"), ("websockets",)),
-            Server("picows", "picows, loop of send", command("picows_uvloop.py"), ("picows", "uvloop")),
-            Server("node-ws", "node ws, loop of send", command("ws.js", "node"), npm=("ws",)),
-        )
-    }
-
-
-OURS = (sys.executable, "examples/echo.py", "--port", "{port}")
-GUNICORN = (
-    *(sys.executable, "-m", "gunicorn", "-k", "wsdriver.worker", "--workers", "1", "--bind", "127.0.0.1:{port}"),
-    *("--log-level", "warning", "--graceful-timeout", "1", "--no-control-socket", "examples.echo:app"),
-)
-
-SERVERS: dict[str, Server] = {
-    server.name: server
-    for server in (
-        Server("wsdriver", "wsdriver, WebSocketServer", OURS, ("gevent",), ours=True),
-        Server("wsdriver-gunicorn", "wsdriver, gunicorn worker", GUNICORN, ("gevent", "gunicorn"), ours=True),
-        Server("wsdriver-pure", "wsdriver, plain Python", OURS, ("gevent",), env=PURE, ours=True),
-        Server("raw-gevent", "TCP echo, gevent StreamServer", python("raw_gevent.py"), ("gevent",), raw=True),
-        Server(
-            "gevent-websocket",
-            "gevent-websocket, pywsgi",
-            python("gevent_websocket.py"),
-            ("gevent", "gevent-websocket", "wsaccel"),
-        ),
-        Server("websockets-asyncio", "websockets, asyncio", python("websockets_asyncio.py"), ("websockets",)),
-        Server("websockets-sync", "websockets, threads", python("websockets_sync.py"), ("websockets",)),
-        Server("aiohttp", "aiohttp, uvloop", python("aiohttp_uvloop.py"), ("aiohttp", "uvloop")),
-        Server("picows", "picows, uvloop", python("picows_uvloop.py"), ("picows", "uvloop")),
-        Server("node-ws", "node ws", ("node", "tests/bench/servers/ws.js", "{port}"), npm=("ws",)),
-    )
-}
-BROADCASTERS = broadcasters()
-COMPRESSING_BROADCASTERS = broadcasters("deflate")

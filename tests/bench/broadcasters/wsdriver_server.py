@@ -1,4 +1,4 @@
-"""wsdriver.broadcast on a WebSocketServer."""
+"""wsdriver.broadcast on a WebSocketServer, or with the argument "channel" a Channel's publish."""
 
 import sys
 
@@ -11,6 +11,15 @@ def chat(ws: wsdriver.WebSocket) -> None:
         wsdriver.broadcast(server.connections, message)
 
 
+def room(ws: wsdriver.WebSocket) -> None:
+    """Publish every message to all members."""
+    lobby.join(ws)
+    for message in ws:
+        lobby.publish(message)
+
+
+lobby = wsdriver.Channel("lobby")
 extensions = [wsdriver.PermessageDeflate(no_context_takeover=True)] if "deflate" in sys.argv else []
-server = wsdriver.WebSocketServer(("127.0.0.1", int(sys.argv[1])), chat, max_length=0, extensions=extensions)
+handler = room if "channel" in sys.argv else chat
+server = wsdriver.WebSocketServer(("127.0.0.1", int(sys.argv[1])), handler, max_length=0, extensions=extensions)
 server.serve_forever()
