@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,7 +21,8 @@ from tests.support.net import free_port, request
 from tests.support.serving import serving
 from tests.support.tls import Authority
 from tests.support.waiting import wait_for
-from wsdriver.extensions import Extension, Message, ServerSession
+from wsdriver.extensions import Extension, Message, ServerSession, permessage_deflate
+from wsdriver.extensions.deflating import Deflater
 
 NativeThread: Any = get_original("threading", "Thread")
 
@@ -182,21 +182,21 @@ class TestCompression:
     DEFLATE = wsdriver.PermessageDeflate(no_context_takeover=True)
 
     def test_compressed_once_for_all_that_keep_no_context(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        compressors = []
-        real = zlib.compressobj
+        packed = []
 
-        def counting(*arguments: Any, **options: Any) -> Any:
-            compressors.append(arguments)
-            return real(*arguments, **options)
+        class Counting(Deflater):
+            def pack(self, data: bytes) -> bytes:
+                packed.append(data)
+                return super().pack(data)
 
         message = "to be compressed " * 100
         both = {"extensions": [self.DEFLATE]}
         with audience(5, both, both) as (server, clients):
-            monkeypatch.setattr("zlib.compressobj", counting)
+            monkeypatch.setattr(permessage_deflate, "Deflater", Counting)
             before = [ws.bytes_received for ws in clients]
             assert wsdriver.broadcast(server.connections, message) == 5
             assert [ws.receive(5) for ws in clients] == [message] * 5
-            assert len(compressors) == 1
+            assert packed == [message.encode()]
             assert all(ws.bytes_received - count < 100 for ws, count in zip(clients, before, strict=True))
 
     def test_with_context_each_on_its_own(self) -> None:
