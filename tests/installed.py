@@ -17,13 +17,14 @@ PACKAGE = Path(wsdriver.__file__).resolve().parent
 
 
 def compiled_names() -> list[str]:
-    """Return the modules that have a compiled form: those with declarations for Cython beside them."""
-    return sorted(".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in PACKAGE.rglob("*.pxd"))
+    """Return the modules that have a compiled form: those with something for Cython beside them."""
+    paths = [path for path in PACKAGE.rglob("*.p?[xd]") if path.suffix in (".pyx", ".pxd")]
+    return sorted({".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in paths})
 
 
 def check_modules(pure: bool) -> None:
     names = compiled_names()
-    assert names, f"{PACKAGE} has no declarations for Cython"
+    assert names, f"{PACKAGE} has nothing for Cython"
     for name in names:
         path = str(importlib.import_module(name).__file__)
         compiled = path.endswith(tuple(EXTENSION_SUFFIXES))
