@@ -164,7 +164,7 @@ def in_words(size: int) -> str:
 
 def sections(quick: bool) -> Iterable[Section]:
     """Return all rows, table by table."""
-    largest = MIB if quick else 64 * MIB
+    largest = 16 * MIB if quick else 64 * MIB
     most = 4096 if quick else 65536
     for table, make, role, kind in (
         ("server, text in", receiving, "server", "text"),
@@ -177,7 +177,7 @@ def sections(quick: bool) -> Iterable[Section]:
     ):
         deflate = kind == "json"
         for size in (KIB, 16 * KIB, 256 * KIB, MIB, 16 * MIB) if deflate else SIZES:
-            if size <= largest:
+            if size <= (MIB if quick and deflate else largest):
                 count = max(1, 256 * KIB // size) if deflate else how_many(size, quick)
                 yield Section(
                     table, in_words(size), size, count, lambda a=(make, role, kind, size, count): a[0](*a[1:])
