@@ -256,7 +256,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.sent = b""
-        self.base_environ = {"REMOTE_ADDR": "192.0.2.1", "SERVER_NAME": "here", "SERVER_PORT": "1"}
+        self.base_environ = {"SERVER_NAME": "here", "SERVER_PORT": "1", "wsgi.url_scheme": "https"}
 
     def write(self, data: bytes) -> None:
         self.sent += data
