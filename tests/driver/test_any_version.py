@@ -66,6 +66,24 @@ class Host:
         return sum(1 for event in self.events if isinstance(event, tuple) and event[0] == "close")
 
 
+LARGE_FRAMES = {
+    "hixie-75": b"\x00",
+    "hixie-76": b"\x00",
+    "hybi-5": b"\0\0\0\0" + b"\x85\x7f" + (100_000).to_bytes(8, "big"),
+    "hybi-6": b"\0\0\0\0" + b"\x85\x7f" + (100_000).to_bytes(8, "big"),
+}
+
+
+@pytest.mark.parametrize("name", LARGE_FRAMES)
+def test_version_whose_bytes_are_no_payloads_offers_no_room_for_them(name: str) -> None:
+    host = Host()
+    assert host.driver.room(2**20) is None
+    host.driver.parse(opening(name))
+    host.driver.parse(LARGE_FRAMES[name] + b"x" * 1000)
+    assert (host.driver.version, host.driver.state) == (name, "open"), host.events
+    assert host.driver.room(2**20) is None
+
+
 @pytest.mark.parametrize("name", VERSIONS)
 def test_version_opens(name: str) -> None:
     host = Host()

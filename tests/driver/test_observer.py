@@ -22,6 +22,7 @@ from tests.support.driving import (
 )
 from tests.support.driving import answer as answer_to
 from wsdriver import Driver, ProtocolError
+from wsdriver.framing import hybi
 
 
 @dataclass
@@ -127,6 +128,46 @@ def test_observer_is_told_of_a_fault_behind_the_messages_before_it(side: str) ->
     assert close == ("close", 1002, str(error[1]), False)
     frames = unframe(take(driver), masked=side == "client")
     assert frames == [(0x8A, b"p"), (0x88, b"\x03\xea" + str(error[1]).encode())]
+
+
+def finish(driver: Driver, rest: bytes) -> int:
+    """Give the driver the rest of a message where it wants it; return how much of that went past ``feed``."""
+    room = driver.room(2**20)
+    if room is None:  # the plain decoder has none
+        driver.parse(rest)
+        return 0
+    room[:] = rest[: len(room)]
+    count = len(room)
+    driver.filled(count)
+    driver.parse(rest[count:])
+    return count
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_observer_may_read_a_large_message_to_where_it_belongs(side: str) -> None:
+    driver, observer, _ = observe(side)
+    for opcode, payload, message in ((2, bytes(range(250)) * 400, None), (1, b"x" * 100_000, "x" * 100_000)):
+        data = incoming(side, 9, b"p") + incoming(side, opcode, payload) + incoming(side, 9, b"q")
+        driver.parse(data[:1000])
+        count = finish(driver, data[1000:])
+        assert count in (0, len(incoming(side, 9, b"p") + incoming(side, opcode, payload)) - 1000)
+        assert (count > 0) == hybi.COMPILED
+        assert driver.take_inbox([]) == [payload if message is None else message]
+        assert unframe(take(driver), masked=side == "client") == [(0x8A, b"p"), (0x8A, b"q")]
+    assert observer.events == []
+    assert driver.room(2**20) is None
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_observer_is_told_of_a_fault_in_a_large_message(side: str) -> None:
+    driver, observer, _ = observe(side)
+    data = incoming(side, 1, b"x" * 99_999 + b"\xff")
+    driver.parse(data[:1000])
+    finish(driver, data[1000:])
+    assert driver.inbox == []
+    assert [event[0] for event in observer.events] == ["error", "close"]
+    assert observer.events[1][1] == 1007
+    assert driver.room(2**20) is None
 
 
 @pytest.mark.parametrize("side", SIDES)

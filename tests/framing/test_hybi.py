@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import array
+import functools
 import json
+import os
+import platform
+import subprocess
+import sys
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -11,7 +16,7 @@ from typing import Any
 import pytest
 
 import wsdriver
-from tests.framing.twins import NAMES, decode, twin
+from tests.framing.twins import NAMES, compiled, decode, twin
 from tests.support.driving import VECTORS, bytes_of, cut, events_of, naive_mask
 from tests.support.net import MASK, frame
 from wsdriver.framing.opcodes import OPCODES
@@ -242,6 +247,139 @@ def test_decoder_keeps_memory_in_proportion_to_what_came(hybi: ModuleType) -> No
         decoder = hybi.FrameDecoder(0, *NO_LIMIT)
         decoder.feed(b"\x82" + declared, 0, 10, [])
         decoder.feed(b"x" * 1000, 0, 1000, [])
+
+
+# --- what is read to where it belongs ---------------------------------------------------------------------------------
+
+
+def read_on(decoder: Any, data: bytes, first: int, most: int, piece: int) -> tuple[list[Any], Any, int]:
+    """Feed ``first`` bytes; put the rest into the decoder's own memory where it offers some, at most ``piece`` at once.
+
+    Returns:
+        the items, the error, and how often there was memory.
+    """
+    out: list[Any] = []
+    offered = 0
+    try:
+        decoder.feed(data, 0, first, out)
+        at = first
+        while at < len(data):
+            room = decoder.room(most)
+            if room is None:
+                stop = min(len(data), at + piece)
+                decoder.feed(data, at, stop, out)
+                at = stop
+                continue
+            assert 0 < len(room) <= most
+            offered += 1
+            count = min(piece, len(room), len(data) - at)
+            room[:count] = data[at : at + count]
+            decoder.filled(count, out)
+            at += count
+    except wsdriver.ProtocolError as error:
+        return out, (type(error), str(error)), offered
+    return out, None, offered
+
+
+SIZE = 300_001
+
+LARGE: dict[str, list[tuple[int, bytes, bool]]] = {
+    "binary": [(2, bytes(range(251)) * 1200, True)],
+    "text": [(1, b"x" * SIZE, True)],
+    "text beyond ASCII": [(1, "x\xe9\u20ac\U0001f600".encode() * 30_000, True)],
+    "text with a bad byte": [(1, b"x" * 200_000 + b"\xff" + b"x" * 100_000, True)],
+    "text that breaks off": [(1, b"x" * SIZE + b"\xe2\x82", True)],
+    "fragments": [(2, b"a" * 100_003, False), (0, b"b" * 200_001, False), (0, b"c", False), (0, b"d" * 70_000, True)],
+    "fragments of text": [(1, b"a" * 99_999 + b"\xe2", False), (0, b"\x82\xac" + b"b" * 150_000, True)],
+    "fragments that end with none": [(2, b"a" * 100_003, False), (0, b"", True)],
+    "control frames between": [(1, b"a" * 100_000, False), (9, b"ping", True), (0, b"b" * 100_000, True)],
+    "two, and a small one": [(2, b"a" * 100_000, True), (2, b"b" * 200_000, True), (1, b"c", True)],
+}
+
+
+@functools.cache
+def large(name: str, masked: bool) -> bytes:
+    frames = LARGE[name]
+    return b"".join(frame(opcode, data, fin=fin, mask=MASK if masked else None) for opcode, data, fin in frames)
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("name", LARGE)
+def test_decoder_that_is_filled_does_as_one_that_is_fed(hybi: ModuleType, name: str, masked: bool, raw: bool) -> None:
+    data = large(name, masked)
+    fed = hybi.FrameDecoder(int(masked), *NO_LIMIT)
+    fed.raw = raw
+    expected: list[Any] = []
+    error = None
+    try:
+        fed.feed(data, 0, len(data), expected)
+    except wsdriver.ProtocolError as caught:
+        error = (type(caught), str(caught))
+    for first, most, piece in [(1, 2**20, 2**20), (14, 2**20, 2**20), (15, 2**20, 65_537), (40_001, 70_001, 2**20)]:
+        decoder = hybi.FrameDecoder(int(masked), *NO_LIMIT)
+        decoder.raw = raw
+        items, seen, offered = read_on(decoder, data, first, most, piece)
+        assert seen == error
+        assert items == expected
+        assert [type(item) for item in items] == [type(item) for item in expected]
+        if hybi.COMPILED and piece < len(data):
+            assert offered > 0
+
+
+def test_decoder_offers_no_room_where_little_is_awaited(hybi: ModuleType) -> None:
+    decoder = hybi.FrameDecoder(1, *NO_LIMIT)
+    assert decoder.room(2**20) is None
+    data = frame(2, bytes(100_000))
+    for end in (1, 13, len(data) - 1000, len(data)):
+        decoder = hybi.FrameDecoder(1, *NO_LIMIT)
+        decoder.feed(data, 0, end, [])
+        assert decoder.room(2**20) is None
+    decoder = hybi.FrameDecoder(1, *NO_LIMIT)
+    decoder.feed(frame(8), 0, 6, [])
+    assert decoder.room(2**20) is None
+
+
+def test_decoder_filled_with_more_than_its_room_raises(hybi: ModuleType) -> None:
+    with pytest.raises(IndexError, match="room"):
+        hybi.FrameDecoder(1, *NO_LIMIT).filled(1, [])
+    decoder = hybi.FrameDecoder(1, *NO_LIMIT)
+    decoder.feed(frame(2, bytes(100_000), fin=False), 0, 14, [])  # the header alone
+    for count in (-1, 1, 100_001):  # nobody asked for room
+        with pytest.raises(IndexError, match="room"):
+            decoder.filled(count, [])
+    if decoder.room(70_000) is not None:
+        decoder.filled(0, [])
+        with pytest.raises(IndexError, match="room"):
+            decoder.filled(70_001, [])
+        decoder.filled(70_000, [])
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators keep memory by rules of their own")
+def test_decoder_of_large_messages_gets_no_new_pages_for_each() -> None:
+    """Four of 1 MiB at a time, over and over: freed memory is used again. Counted by a process of its own."""
+    compiled()
+    program = (
+        "import resource, sys\n"
+        "from wsdriver.framing.hybi import FrameDecoder\n"
+        "head = b'\\x82\\x7f' + (2**20).to_bytes(8, 'big')\n"
+        "body = bytes(2**20)\n"
+        "def four():\n"
+        "    out = []\n"
+        "    for decoder in [FrameDecoder(0, 2**24, 9) for _ in range(4)]:\n"
+        "        decoder.feed(head, 0, 10, out)\n"
+        "        decoder.feed(body, 0, 2**20, out)\n"
+        "    assert len(out) == 4\n"
+        "for _ in range(5):\n"
+        "    four()\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "for _ in range(20):\n"
+        "    four()\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
+    )
+    env = {key: value for key, value in os.environ.items() if key != "WSDRIVER_PURE" and "MALLOC" not in key}
+    done = subprocess.run([sys.executable, "-c", program], env=env, stdout=subprocess.PIPE, check=True, timeout=60)
+    assert int(done.stdout) < 20 * 4 * 25  # of 20 * 4 * 256 pages
 
 
 # --- reserved bits that an extension owns ----------------------------------------------------------------------------

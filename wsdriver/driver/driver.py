@@ -730,7 +730,7 @@ class Driver:
         return self._decoder.room(most)
 
     def filled(self, count: int) -> None:
-        """Take the first ``count`` bytes of what :meth:`room` returned from the peer: as :meth:`feed`. For observers."""
+        """Take the first ``count`` bytes of what :meth:`room` returned: as :meth:`feed`."""
         try:
             self._decoder.filled(count, self.inbox)
         except ProtocolError as fault:
