@@ -25,7 +25,8 @@ from typing import Any
 
 from tests.bench import process
 from tests.bench.report import number, table
-from tests.bench.server import ROOT, SERVERS, Running, Server, environment
+from tests.bench.server import ROOT, Running, Server, environment
+from tests.bench.tables import SERVERS
 
 BEGIN, END = "<!-- growth: begin -->", "<!-- growth: end -->"
 
