@@ -836,10 +836,13 @@ class TestInterruptions:
         messages = [f"{number} {'x' * (number * 7919 % 300)}" for number in range(count)]
         stream = b"".join(frame(TEXT, message.encode()) for message in messages)
         choose = random.Random(6)
+        interruptions = [0]
 
         def push() -> None:
             start = 0
             while start < len(stream):
+                while start > len(stream) // 2 and not interruptions[0]:
+                    gevent.sleep(0.005)
                 end = start + choose.choice([1, 3, 50, 400, 3000])
                 peer.sock.sendall(stream[start:end])
                 start = end
@@ -854,15 +857,14 @@ class TestInterruptions:
             ws = handler.websocket()
             pusher = gevent.spawn(push)
             received: list[Any] = []
-            interruptions = 0
             while len(received) < count:
                 message = attempt(ws)
                 if message is NOTHING:
-                    interruptions += 1
+                    interruptions[0] += 1
                 else:
                     received.append(message)
             assert received == messages
-            assert interruptions > 0
+            assert interruptions[0] > 0
             pusher.get()
             handler.over.set()
 
