@@ -22,8 +22,9 @@ from wsdriver.green.waking import Signal
 
 __all__ = ["call_in_hub", "io_hub", "is_io_hub", "scratch_of", "spawn_for"]
 
-#: What one read takes at most: enough to fill a fast peer's pipe, and it stays in the processor's cache.
-SCRATCH = 256 * 1024
+#: What one read takes at most: two messages of 64 KiB with their headers. It fills a fast peer's pipe, stays in the
+#: processor's cache, and takes no longer than others may be made to wait. (Larger messages are read past it.)
+SCRATCH = 132 * 1024
 
 #: Seconds between looks at whether the other thread is still there.
 PATIENCE = 1
