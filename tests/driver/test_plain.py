@@ -277,7 +277,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("when", ["before", "in-connect", "after"])
 def test_driver_does_the_same_at_once_and_byte_by_byte(name: str, when: str) -> None:
     data = head(
-        "Origin: http://example.com:8080",
+        "Origin: https://example.com:8080",
         "Sec-WebSocket-Protocol: a, b",
         "Sec-WebSocket-Extensions: permessage-deflate",
         "X-Forwarded-For: 1.1.1.1",
