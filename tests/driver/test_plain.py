@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
-from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, SourceFileLoader
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wsdriver
-import wsdriver.driver.plain as loaded
 from tests.support.net import request
-from tests.support.peers import missing
+from tests.support.twins import compiled, find_compiled, plain
 from wsdriver.driver.server import asked_protocols, check_request
 from wsdriver.driver.versions import HYBI_13
 from wsdriver.environ import build_environ
@@ -24,37 +19,14 @@ from wsdriver.exceptions import HandshakeError
 from wsdriver.forwarded import FORWARDED_HEADERS
 from wsdriver.http import MAX_FIELDS, MAX_HEAD, HeadReader, parse_request
 
-FOLDER = Path(loaded.__file__).parent
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
 
-def load(name: str, loader: Any, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path, loader=loader(name, str(path)))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def twins() -> list[ModuleType]:
-    """Return the plain module and, where it was built, the compiled one."""
-    plain = loaded if not loaded.COMPILED else load("plain_plain", SourceFileLoader, FOLDER / "plain.py")
-    found = [plain]
-    for suffix in EXTENSION_SUFFIXES:
-        path = FOLDER / f"plain{suffix}"
-        if path.exists():
-            found.append(loaded if loaded.COMPILED else load("compiled.plain", ExtensionFileLoader, path))
-            break
-    return found
-
-
-TWINS = twins()
+TWINS = [module for module in (plain("wsdriver.driver.plain"), find_compiled("wsdriver.driver.plain")) if module]
 
 
 def test_twins_are_both_there() -> None:
-    if len(TWINS) < 2:
-        missing("the compiled wsdriver.driver.plain (pip install -e . builds it, with a C compiler)")
+    compiled("wsdriver.driver.plain")
     assert [module.COMPILED for module in TWINS] == [False, True]
 
 

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import random
-import sys
 import tracemalloc
 import zlib
 from collections.abc import Iterator
-from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, SourceFileLoader
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import wsdriver.extensions.deflating as loaded
-from tests.support.peers import missing
+from tests.support import twins
 from wsdriver.exceptions import InvalidPayload, MessageTooBig
-
-FOLDER = Path(__file__).resolve().parents[2] / "wsdriver" / "extensions"
 
 #: The names that both must have.
 NAMES = ("COMPILED", "MAX_STREAMS", "Deflater", "Inflater")
@@ -30,41 +22,8 @@ NAMES = ("COMPILED", "MAX_STREAMS", "Deflater", "Inflater")
 TAIL = b"\x00\x00\xff\xff"
 
 
-def load(name: str, loader: type[SourceFileLoader] | type[ExtensionFileLoader], path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path, loader=loader(name, str(path)))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@functools.cache
-def plain() -> Any:
-    return load("plain_deflating", SourceFileLoader, FOLDER / "deflating.py") if loaded.COMPILED else loaded
-
-
-@functools.cache
-def found() -> Any:
-    if loaded.COMPILED:
-        return loaded
-    for suffix in EXTENSION_SUFFIXES:
-        path = FOLDER / f"deflating{suffix}"
-        if path.exists():
-            return load("compiled.deflating", ExtensionFileLoader, path)
-    return None
-
-
-def compiled() -> Any:
-    """Return the compiled twin. Where it was not built, the test is skipped; in CI it fails."""
-    if found() is None:
-        missing("the compiled wsdriver.extensions.deflating (pip install -e . builds it, with a C compiler and zlib.h)")
-    return found()
-
-
-def twin(name: str) -> Any:
-    return plain() if name == "plain" else compiled()
+MODULE = "wsdriver.extensions.deflating"
+plain, compiled, twin = (functools.partial(get, MODULE) for get in (twins.plain, twins.compiled, twins.twin))
 
 
 def noise(size: int) -> bytes:

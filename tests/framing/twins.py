@@ -3,62 +3,18 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
-import sys
 from collections.abc import Iterable
-from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, SourceFileLoader
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import wsdriver.framing.hybi as loaded
-from tests.support.peers import missing
-
-FOLDER = Path(__file__).resolve().parents[2] / "wsdriver" / "framing"
+from tests.support import twins
 
 #: The names that both must have.
 NAMES = ("BytesLike", "COMPILED", "FrameDecoder", "Item", "append_frame", "append_head", "apply_mask")
 
 
-@functools.cache
-def plain() -> ModuleType:
-    """Return the plain twin, whichever was loaded."""
-    return loaded if not loaded.COMPILED else _load("plain_hybi", SourceFileLoader, FOLDER / "hybi.py")
-
-
-@functools.cache
-def _compiled() -> ModuleType | None:
-    if loaded.COMPILED:
-        return loaded
-    for suffix in EXTENSION_SUFFIXES:
-        path = FOLDER / f"hybi{suffix}"
-        if path.exists():
-            # The last part of the name is that of the module's init function.
-            return _load("compiled.hybi", ExtensionFileLoader, path)
-    return None
-
-
-def compiled() -> ModuleType:
-    """Return the compiled twin. Where it was not built, the test is skipped; in CI it fails."""
-    module = _compiled()
-    if module is None:
-        missing("the compiled wsdriver.framing.hybi (pip install -e . builds it, with a C compiler)")
-    return module
-
-
-def twin(name: str) -> ModuleType:
-    """Return the ``'plain'`` or the ``'compiled'`` one."""
-    return plain() if name == "plain" else compiled()
-
-
-def _load(name: str, loader: type[SourceFileLoader] | type[ExtensionFileLoader], path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path, loader=loader(name, str(path)))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+MODULE = "wsdriver.framing.hybi"
+plain, compiled, twin = (functools.partial(get, MODULE) for get in (twins.plain, twins.compiled, twins.twin))
 
 
 def decode(hybi: ModuleType, chunks: Iterable[Any], *arguments: Any, **attributes: Any) -> tuple[list[Any], Any, bool]:

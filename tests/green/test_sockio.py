@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import socket
 import ssl
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from importlib.machinery import SourceFileLoader
-from pathlib import Path
 from typing import Any
 
 import gevent.socket
 import gevent.ssl
 import pytest
 
-import wsdriver.green.sockio as loaded
-from tests.support.peers import missing
 from tests.support.tls import Certificates, make_certificates
+from tests.support.twins import twin
 from wsdriver.green.client.layered import LayeredTls
 
-SOURCE = Path(__file__).resolve().parents[2] / "wsdriver" / "green" / "sockio.py"
 WANT_READ, WANT_WRITE = -1, -2
 RECORD = 16384
 PATTERN = bytes(range(251)) * 20_000
@@ -29,21 +23,7 @@ PATTERN = bytes(range(251)) * 20_000
 
 @pytest.fixture(params=["plain", "compiled"])
 def sockio(request: pytest.FixtureRequest) -> Any:
-    if request.param == "compiled":
-        if not loaded.COMPILED:
-            missing("the compiled wsdriver.green.sockio (pip install -e . builds it, with a C compiler)")
-        return loaded
-    if not loaded.COMPILED:
-        return loaded
-    spec = importlib.util.spec_from_file_location(
-        "plain_sockio", SOURCE, loader=SourceFileLoader("plain_sockio", str(SOURCE))
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["plain_sockio"] = module
-    spec.loader.exec_module(module)
-    return module
+    return twin("wsdriver.green.sockio", request.param)
 
 
 @pytest.fixture(scope="module")
