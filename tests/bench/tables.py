@@ -94,9 +94,9 @@ SERVERS = table(
 DEFLATING = table(
     Server("wsdriver", "wsdriver, WebSocketServer", script("deflate_wsdriver.py"), ("gevent",), ours=True),
     Server("wsdriver-pure", "wsdriver, plain Python", script("deflate_wsdriver.py"), ("gevent",), env=PURE, ours=True),
-    Server("websockets-asyncio", "websockets, asyncio", script("deflate_websockets.py"), ("websockets",)),
-    Server("aiohttp", "aiohttp, uvloop", script("deflate_aiohttp.py"), ("aiohttp", "uvloop")),
-    Server("node-ws", "node ws", script("deflate_ws.js", program="node"), npm=("ws",)),
+    Server("websockets-asyncio", "websockets, asyncio", script("websockets_asyncio.py", "deflate"), ("websockets",)),
+    Server("aiohttp", "aiohttp, uvloop", script("aiohttp_uvloop.py", "deflate"), ("aiohttp", "uvloop")),
+    Server("node-ws", "node ws", script("ws.js", "deflate", program="node"), npm=("ws",)),
 )
 TLS = table(
     Server(
@@ -110,7 +110,7 @@ TLS = table(
     Server(
         "gevent-websocket",
         "gevent-websocket, pywsgi",
-        script("tls_gevent_websocket.py", "{certificate}", "{key}"),
+        script("gevent_websocket.py", "{certificate}", "{key}"),
         ("gevent", "gevent-websocket", "wsaccel", "trustme"),
         tls=True,
     ),

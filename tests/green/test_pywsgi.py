@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
 import signal
@@ -18,8 +17,8 @@ import wsdriver
 from tests.green.apps import LISTENING
 from tests.support.gunicorn import Server
 from tests.support.net import KEY, frame, read_frame, request
-from tests.support.peers import need_module
 from tests.support.tls import Certificates, make_certificates
+from tests.support.websockets_client import talk_by_websockets
 from tests.support.wire import BAD_REQUESTS, BINARY, CLOSE, PATIENCE, PING, PONG, TEXT, Wire, until
 
 
@@ -141,17 +140,8 @@ class TestApplications:
 
 class TestWebSockets:
     def test_websockets_as_a_client(self, either: Pywsgi) -> None:
-        client = need_module("websockets.asyncio.client")  # in one thread: two may not use a TLS connection at once
         context = either.certificates and either.certificates.client_context()
-
-        async def talk() -> int:
-            async with client.connect(either.url + "/echo", ssl=context, open_timeout=PATIENCE) as ws:
-                for message in ("hello", b"\x00\x01", "long " * 50_000):
-                    await ws.send(message)
-                    assert await asyncio.wait_for(ws.recv(), PATIENCE) == message
-            return int(ws.close_code)
-
-        assert asyncio.run(talk()) == 1000
+        assert talk_by_websockets(either.url + "/echo", context, PATIENCE) == 1000
 
     def test_wsdriver_as_a_client(self, either: Pywsgi) -> None:
         context = either.certificates and either.certificates.client_context()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from wsdriver.driver.server import PLAIN_KEY
 from wsdriver.http import MAX_HEAD, Headers, has_token, parse_plain
 
 __all__ = ["COMPILED", "read_plain"]
@@ -15,7 +16,6 @@ __all__ = ["COMPILED", "read_plain"]
 COMPILED = False
 
 _HOST = re.compile(r"[A-Za-z0-9.-]+(?::([0-9]{1,5}))?")
-_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 
 #: Headers that are looked at here, and so may come once.
 _KNOWN = (
@@ -64,5 +64,5 @@ def _is_right(headers: Headers) -> bool:
         and headers.get("Upgrade", "").lower() == "websocket"
         and has_token(headers.get("Connection", ""), "upgrade")
         and headers.get("Sec-WebSocket-Version") == "13"
-        and _KEY.fullmatch(headers.get("Sec-WebSocket-Key", "")) is not None
+        and PLAIN_KEY.fullmatch(headers.get("Sec-WebSocket-Key", "")) is not None
     )

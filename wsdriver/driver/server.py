@@ -17,6 +17,7 @@ from wsdriver.exceptions import HandshakeError
 from wsdriver.http import parse_host, serialize_head, split_tokens
 
 __all__ = [
+    "PLAIN_KEY",
     "accept_key",
     "accept_request",
     "accept_with_key",
@@ -28,7 +29,7 @@ __all__ = [
 ]
 
 #: A key as nearly all are: 16 bytes in base64, without oddities.
-_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
+PLAIN_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -82,7 +83,7 @@ def _check_key(environ: Environ) -> None:
     key = environ.get("HTTP_SEC_WEBSOCKET_KEY")
     if key is None:
         raise HandshakeError("the Sec-WebSocket-Key header is missing")
-    if _KEY.fullmatch(key):
+    if PLAIN_KEY.fullmatch(key):
         return
     try:
         right = len(base64.b64decode(key.strip(" \t").encode("ascii"), validate=True)) == 16

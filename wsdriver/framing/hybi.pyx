@@ -390,7 +390,9 @@ cdef class FrameDecoder:
         cdef PyObject *message = <PyObject *>self._message
         Py_INCREF(self._message)
         self._message = None  # the one reference is ours now, which only this may have
+        self.closed = True  # for good where there is no memory, and the message is gone with that
         _PyBytes_Resize(&message, size)
+        self.closed = False
         self._message = <bytes>message
         Py_DECREF(self._message)
         return 0

@@ -23,8 +23,6 @@ __all__ = ["Handshake", "WebSocket"]
 #: Headers that say where the answer to a refused request ends, and its connection.
 _OF_REFUSALS = frozenset(["connection", "content-length", "transfer-encoding"])
 
-_DEFAULTS = ConnectionOptions()
-
 
 class Handshake:
     """What a client asked for.
@@ -100,11 +98,7 @@ class WebSocket(Connection):
             raise ConfigurationError(f"WebSocket() takes a WSGI environ, not {type(environ).__name__}")
         takeover = find_takeover(environ)
         hub = None if takeover is None else takeover.hub
-        if options or protocols != ():
-            checked = make_options(ConnectionOptions, {"protocols": protocols, **options})
-        else:
-            checked = _DEFAULTS
-        super().__init__(checked, False, hub)
+        super().__init__(make_options(ConnectionOptions, {"protocols": protocols, **options}), False, hub)
         self._environ = environ
         self._handshake: Handshake | None = None
 

@@ -1,4 +1,4 @@
-"""aiohttp's WebSocketResponse on uvloop."""
+"""aiohttp's WebSocketResponse on uvloop: PORT [deflate]."""
 
 import asyncio
 import sys
@@ -6,10 +6,12 @@ import sys
 import uvloop
 from aiohttp import WSMsgType, web
 
+COMPRESS = "deflate" in sys.argv
+
 
 async def echo(request: web.Request) -> web.WebSocketResponse:
     """Echo every message, text as text and binary as binary."""
-    websocket = web.WebSocketResponse(max_msg_size=0, compress=False)
+    websocket = web.WebSocketResponse(max_msg_size=0, compress=COMPRESS)
     await websocket.prepare(request)
     async for message in websocket:
         if message.type is WSMsgType.TEXT:

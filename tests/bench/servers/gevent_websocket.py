@@ -1,4 +1,4 @@
-"""gevent-websocket under pywsgi; it knows no message limit, so none is switched off."""
+"""gevent-websocket under pywsgi: PORT [CERTFILE KEYFILE]. It knows no message limit, so none is switched off."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -21,4 +21,5 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
 
 
 address = ("127.0.0.1", int(sys.argv[1]))
-WSGIServer(address, app, handler_class=WebSocketHandler, log=None, error_log=None).serve_forever()
+tls = dict(zip(("certfile", "keyfile"), sys.argv[2:], strict=False))
+WSGIServer(address, app, handler_class=WebSocketHandler, log=None, error_log=None, **tls).serve_forever()
