@@ -38,7 +38,7 @@ def test_report_goes_between_the_markers_with_a_figure_for_each_and_a_verdict(tm
     assert text.endswith(f"{growth.END}\nbehind\n")
     assert "old" not in text
     (line,) = (line for line in text.splitlines() if line.startswith("| at once |"))
-    *figures, verdict = (cell.strip() for cell in line.split("|")[2:-1])
+    *figures, verdict = (cell.strip().replace(",", "") for cell in line.split("|")[2:-1])
     assert len(figures) == 5
     assert all(float(figure) > 0 for figure in figures)
     assert verdict == growth.verdict(float(figures[-1]) <= growth.LONE) or figures[-1] == "1.00"
