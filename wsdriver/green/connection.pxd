@@ -49,9 +49,9 @@ cdef class Connection(Transport):
     cpdef bint _fill(self) except -1
     cpdef bint _broadcast(self, message) except -1
     cpdef _next(self, timeout, bint elsewhere=*)
-    @cython.locals(stop=Py_ssize_t)
-    cpdef _handle(self, data, Py_ssize_t start, Py_ssize_t end)
-    @cython.locals(count=Py_ssize_t, rounds=int)
+    @cython.locals(size=Py_ssize_t)
+    cpdef _handle_rest(self)
+    @cython.locals(count=Py_ssize_t, stop=Py_ssize_t, rounds=int)
     cpdef _read(self)
     cpdef _resume_waiter(self)
     cpdef bint _unhandled(self)

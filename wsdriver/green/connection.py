@@ -249,7 +249,7 @@ class Connection(Transport):
             self._flush()
         if self._rest is not None:
             self._heard = True  # it is being heard still
-            self._handle(self._rest, self._rest_start, len(self._rest))
+            self._handle_rest()
             return
         if self._in_large and self._fill():
             return
@@ -266,8 +266,15 @@ class Connection(Transport):
                 self._heard = True
                 self.bytes_received += count
                 self._unread += count
-                self._handle(self._scratch, 0, count)
-                if self._rest is not None or self._sock is None:
+                stop = driver.feed(self._scratch, 0, count, MAX_FRAMES)
+                if self._sock is None:
+                    return
+                if stop < count:
+                    # Not read again before this is through.
+                    self._rest = bytes(memoryview(self._scratch)[stop:count])
+                    self._rest_start = 0
+                    self._reader.stop()
+                    self._go_on()
                     return
                 if not self._secure:
                     if count >= LARGE_READ and self._fd >= 0:
@@ -292,25 +299,20 @@ class Connection(Transport):
                     self._watch_writable()
                 return
 
-    def _handle(self, data: bytes | bytearray, start: int, end: int) -> None:
-        """Feed the driver with what was read: with as much as is for one turn; the rest is kept for the next ones."""
-        stop = self._driver.feed(data, start, end, MAX_FRAMES)
-        if stop < end:
-            if self._sock is None:
-                return
-            if self._rest is None:
-                # Not read again before this is through.
-                self._rest = bytes(memoryview(data)[stop:end])
-                stop = 0
-                self._reader.stop()
-            self._rest_start = stop
+    def _handle_rest(self) -> None:
+        """Handle as much as is for one turn of what was read before; the rest is kept for the next ones."""
+        size = len(self._rest)
+        self._rest_start = self._driver.feed(self._rest, self._rest_start, size, MAX_FRAMES)
+        if self._sock is None:
+            return
+        if self._rest_start < size:
             self._go_on()
-        elif self._rest is not None:
-            self._rest = None
-            if self._sock is not None and not self._paused:
-                self._reader.start(self._on_readable)
-                if self._secure:
-                    self._go_on()
+            return
+        self._rest = None
+        if not self._paused:
+            self._reader.start(self._on_readable)
+            if self._secure:
+                self._go_on()
 
     def _go_on(self) -> None:
         """Read on in the loop's next turn, when others have had theirs."""
@@ -411,7 +413,7 @@ class Connection(Transport):
         """See that what was just put into the buffer goes out."""
         if self._write_blocked or self._sock is None:
             return
-        if self._unsent() < 65536 and self._unhandled():
+        if self._unhandled() and self._unsent() < 65536:
             # More input waits: let the answers to all of it go out together.
             if self._coalescing:
                 return
@@ -734,8 +736,9 @@ class Connection(Transport):
             if timer is not None:
                 timer.stop()
                 timer.close()
-        nothing = len(self._driver.inbox) == 0 and self._driver.ready_state != CLOSED
-        if deadline is not None and nothing and monotonic() >= deadline:
+        if deadline is None or len(self._driver.inbox) > 0 or self._driver.ready_state == CLOSED:
+            return
+        if monotonic() >= deadline:
             raise TimeoutError(f"no message came within {timeout} seconds")
 
     # --- sending ----------------------------------------------------------------------------------------------------

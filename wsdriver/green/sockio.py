@@ -5,6 +5,7 @@ The plain twin of ``sockio.pyx``, which goes past the socket object to the descr
 
 from __future__ import annotations
 
+import os
 import sys
 from _ssl import (  # type: ignore[attr-defined]  # the stubs have no _SSLSocket
     SSLEOFError,
@@ -47,6 +48,9 @@ get_ident: Callable[[], int] = get_original("_thread", "get_ident")
 WANT_READ = -1
 WANT_WRITE = -2
 
+#: Where a descriptor is enough, past the methods of gevent's sockets, which are Python.
+NATIVE = hasattr(os, "readv")
+
 #: Bytes offered to a socket object at once: TLS would encrypt all it is offered before it can say that less fits.
 MAX_WRITE = 262144
 
@@ -66,6 +70,8 @@ def read_into(sock: Any, fd: int, buffer: bytearray | memoryview) -> int:
         OSError: the connection is lost.
     """
     try:
+        if NATIVE and fd >= 0:
+            return os.readv(fd, (buffer,))
         return sock.recv_into(buffer)  # type: ignore[no-any-return]
     except (BlockingIOError, SSLWantReadError):
         return WANT_READ
@@ -81,6 +87,11 @@ def write_from(sock: Any, fd: int, data: bytearray) -> int:
     Raises:
         OSError: the connection is lost.
     """
+    if NATIVE and fd >= 0:
+        try:
+            return os.write(fd, data)
+        except BlockingIOError:
+            return WANT_WRITE
     view = memoryview(data)
     part = view[:MAX_WRITE]
     try:
