@@ -50,7 +50,7 @@ cdef class Connection(Transport):
     cpdef bint _broadcast(self, message) except -1
     cpdef _next(self, timeout, bint elsewhere=*)
     @cython.locals(size=Py_ssize_t)
-    cpdef _handle_rest(self)
+    cpdef _handle_rest(self, bytes rest)
     @cython.locals(count=Py_ssize_t, stop=Py_ssize_t, rounds=int)
     cpdef _read(self)
     cpdef _resume_waiter(self)

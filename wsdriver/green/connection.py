@@ -249,7 +249,7 @@ class Connection(Transport):
             self._flush()
         if self._rest is not None:
             self._heard = True  # it is being heard still
-            self._handle_rest()
+            self._handle_rest(self._rest)
             return
         if self._in_large and self._fill():
             return
@@ -299,10 +299,10 @@ class Connection(Transport):
                     self._watch_writable()
                 return
 
-    def _handle_rest(self) -> None:
+    def _handle_rest(self, rest: bytes) -> None:
         """Handle as much as is for one turn of what was read before; the rest is kept for the next ones."""
-        size = len(self._rest)
-        self._rest_start = self._driver.feed(self._rest, self._rest_start, size, MAX_FRAMES)
+        size = len(rest)
+        self._rest_start = self._driver.feed(rest, self._rest_start, size, MAX_FRAMES)
         if self._sock is None:
             return
         if self._rest_start < size:
