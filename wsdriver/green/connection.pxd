@@ -51,6 +51,7 @@ cdef class Connection(Transport):
     cpdef _next(self, timeout, bint elsewhere=*)
     @cython.locals(stop=Py_ssize_t)
     cpdef _handle(self, data, Py_ssize_t start, Py_ssize_t end)
+    cdef Py_ssize_t _unpack(self, data, Py_ssize_t start, Py_ssize_t end) except -1
     @cython.locals(count=Py_ssize_t, rounds=int)
     cpdef _read(self)
     cpdef _resume_waiter(self)

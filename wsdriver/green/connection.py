@@ -179,11 +179,15 @@ class Connection(Transport):
         driver.start()
         if self._sock is not None:
             self._flush()
-        if driver.ready_state == CONNECTING:
+        if driver.ready_state == CONNECTING and not self._wait_opening(self._opening_deadline()):
             timeout = self.options.open_timeout
-            if not self._wait_opening(None if timeout is None else monotonic() + timeout):
-                self._lose(TimeoutError(f"the request was not completed within {timeout} seconds"))
+            self._lose(TimeoutError(f"the request was not completed within {timeout} seconds (open_timeout)"))
         return driver.ready_state == OPEN
+
+    def _opening_deadline(self) -> float | None:
+        """Return until when the request must be complete, by the monotonic clock."""
+        timeout = self.options.open_timeout
+        return None if timeout is None else monotonic() + timeout
 
     def _attach(self, sock: Any, driver: Driver, secure: bool, early: bytes) -> None:
         """Take a connected socket over; from here on it is read by itself.
@@ -294,7 +298,10 @@ class Connection(Transport):
 
     def _handle(self, data: bytes | bytearray, start: int, end: int) -> None:
         """Feed the driver with what was read: with as much as is for one turn; the rest is kept for the next ones."""
-        stop = self._driver.feed(data, start, end, MAX_FRAMES)
+        if self._driver.unpacks:
+            stop = self._unpack(data, start, end)
+        else:
+            stop = self._driver.feed(data, start, end, MAX_FRAMES)
         if stop < end:
             if self._sock is None:
                 return
@@ -311,6 +318,29 @@ class Connection(Transport):
                 self._reader.start(self._on_readable)
                 if self._secure:
                     self._go_on()
+
+    def _unpack(self, data: bytes | bytearray, start: int, end: int) -> int:
+        """Feed the driver where frames may unfold to much more than came: no further than to what may wait.
+
+        Returns:
+            where to go on.
+        """
+        driver = self._driver
+        for _ in range(MAX_FRAMES):
+            start = driver.feed(data, start, end, 1)
+            self._unread += driver.unpacked
+            driver.unpacked = 0
+            if start == end or (self._unread > self._inbound_limit and self._unhandled()):
+                break
+        return start
+
+    def _handle_later(self, data: bytes) -> None:
+        """Keep bytes that came with the opening handshake for the next turns, instead of handling all in this one."""
+        if data and self._reader is not None:
+            self._rest = data
+            self._rest_start = 0
+            self._reader.stop()
+            self._go_on()
 
     def _go_on(self) -> None:
         """Read on in the loop's next turn, when others have had theirs."""
@@ -392,6 +422,8 @@ class Connection(Transport):
                 self._closing()
         elif name == "open":
             self._start_heartbeat()
+            if self._driver.unpacks:
+                self._handle_later(self._driver.take_early())
         elif name == "connect":
             self._requested()
         waiting, self._opening = self._opening, None
