@@ -154,7 +154,9 @@ class StreamWebSocket(WebSocket):
 
     def request_timed_out(self) -> None:
         """Give up waiting for the request."""
-        self._driver.refuse(HandshakeError(f"no request came within {self.options.open_timeout} seconds", 408))
+        self._driver.refuse(
+            HandshakeError(f"no request came within {self.options.open_timeout} seconds (open_timeout)", 408)
+        )
 
     def check_request(self) -> bool:
         """Judge the request that has been read; False where it is wrong, and has been refused."""
