@@ -478,7 +478,7 @@ class Connection(Transport):
             self._large = None  # type: ignore[assignment]
             self._write_blocked = True
             self._read()
-            while self._rest is not None:
+            while self._rest is not None and not (self._driver.unpacks and self._unread > self._inbound_limit):
                 self._read()
             self._loop.run_callback(self._resume_waiter)
         self._lose(error)
