@@ -254,3 +254,9 @@ def test_addresses_that_count_as_one(host: Any, other: Any, same: bool) -> None:
         admission.leave("a")
     admission.enter("b", other)
     assert len(admission) == (1 if same else 2)
+
+
+def test_where_there_is_no_limit_nobody_is_counted() -> None:
+    assert not Admission(None, None).limited
+    assert Admission(1, None).limited
+    assert Admission(None, 1).limited

@@ -26,11 +26,15 @@ class Admission:
     Args:
         most: how many may be in at a time; None for any number.
         most_per_host: how many of one address; of IPv6, of one network of 64 bits, which is what a customer gets.
+
+    Attributes:
+        limited: whether there is any limit; where there is none, nobody need enter.
     """
 
-    __slots__ = ("_by_host", "_hosts", "_most", "_most_per_host")
+    __slots__ = ("_by_host", "_hosts", "_most", "_most_per_host", "limited")
 
     def __init__(self, most: int | None, most_per_host: int | None) -> None:
+        self.limited = most is not None or most_per_host is not None
         self._most = most
         self._most_per_host = most_per_host
         self._hosts: dict[object, str] = {}  # by guest
@@ -50,8 +54,6 @@ class Admission:
         Raises:
             HandshakeError: there is no room: 429 (RFC 6585 §4) where its own host takes it, else 503.
         """
-        if self._most is None and self._most_per_host is None:
-            return
         host = _network_of(host) if host and self._most_per_host is not None else ""
         if host and self._by_host.get(host, 0) >= (self._most_per_host or 0):
             raise HandshakeError(

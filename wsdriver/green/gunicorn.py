@@ -126,7 +126,8 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
             try:
                 if self.connections.closing:
                     raise HandshakeError("the server is restarting", 503, {"Retry-After": "1"})
-                self._admission.enter(takeover, client_host(environ))
+                if self._admission.limited:
+                    self._admission.enter(takeover, client_host(environ))
             except HandshakeError as error:
                 refusal = refuse_request(error)
                 environ["gunicorn.socket"].sendall(refusal)

@@ -96,7 +96,8 @@ class WebSocketHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no type
         if admission is None:
             admission = _admissions[self.server] = Admission(self.max_connections, self.max_connections_per_ip)
         try:
-            admission.enter(takeover, client_host(self.environ))
+            if admission.limited:
+                admission.enter(takeover, client_host(self.environ))
         except HandshakeError as error:
             refusal = refuse_request(error)
             self.socket.sendall(refusal)

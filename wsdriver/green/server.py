@@ -398,7 +398,8 @@ class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no type
         elif ws.check_request():
             try:
                 handler, arguments = self._find_handler(ws)
-                self._admission.enter(ws, ws._peer.host)
+                if self._admission.limited:
+                    self._admission.enter(ws, ws._peer.host)
             except HandshakeError as error:
                 ws._driver.refuse(error)
             else:
