@@ -274,7 +274,8 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
     room.start()
     path = environ["PATH_INFO"]
     if path == "/chat" and wsdriver.is_websocket(environ):
-        ws = wsdriver.WebSocket(environ, ping=20, max_length=MAX_LENGTH)
+        # Our own pages only: the browser tells whose page it is, and lets any site's connect.
+        ws = wsdriver.WebSocket(environ, ping=20, max_length=MAX_LENGTH, origins="same")
         converse(ws)
         return ws.wsgi_response()
     if path in FILES:

@@ -130,7 +130,7 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
         es.run()
         return es.wsgi_response()
     if path == "/echo" and wsdriver.is_websocket(environ):
-        ws = wsdriver.WebSocket(environ, ping=1, max_length=1024)
+        ws = wsdriver.WebSocket(environ, ping=1, max_length=1024, origins="same")
         echo(ws)
         return ws.wsgi_response()
     if path in FILES:

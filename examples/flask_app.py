@@ -54,7 +54,7 @@ def echo() -> Any:
     name = session.get("name")
     if name is None:
         abort(401)
-    ws = wsdriver.WebSocket(request.environ)
+    ws = wsdriver.WebSocket(request.environ, origins="same")  # whose login it is, not another site's page
     try:
         for message in ws:
             ws.send(f"{name}: {message}")

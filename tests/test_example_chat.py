@@ -118,3 +118,19 @@ def test_page_that_came_back_on_another_server_is_let_go_here(url: str) -> None:
     assert again.welcome["members"] == ["Ada", "Grace"]
     again.ws.send(json.dumps({"type": "say", "text": "Back"}))
     assert grace.until("message")["text"] == "Back"
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://127.0.0.1", "http://127.0.0.1.evil.example"]
+)
+def test_page_of_another_site_is_refused(url: str, origin: str) -> None:
+    with pytest.raises(wsdriver.HandshakeError) as raised:
+        wsdriver.connect(url, headers={"Origin": origin, "Cookie": "session=of-the-victim"})
+    assert raised.value.status == 403
+    assert b"is not allowed here" in raised.value.body
+
+
+def test_own_page_is_let_in(url: str) -> None:
+    with wsdriver.connect(url, headers={"Origin": url.replace("ws:", "http:").removesuffix("/chat")}) as ws:
+        ws.send("{}")
+        assert json.loads(ws.receive(PATIENCE))["type"] == "error"

@@ -21,6 +21,7 @@ __all__ = [
     "FORWARDED_HEADERS",
     "TRUSTED_PROXIES",
     "check_trusted",
+    "client_host",
     "forwarded_client",
     "is_forwarded_secure",
     "is_trusted",
@@ -69,6 +70,16 @@ def says_secure(headers: Mapping[str, str | None]) -> bool:
 def is_trusted_proxy(environ: Mapping[str, Any]) -> bool:
     """Tell whether the peer's forwarded headers are believed."""
     return is_trusted(environ.get("REMOTE_ADDR"), environ.get(TRUSTED_PROXIES))
+
+
+def client_host(environ: Mapping[str, Any]) -> str | None:
+    """Return the client's address: what a trusted proxy says in X-Forwarded-For, else the peer's."""
+    peer: str | None = environ.get("REMOTE_ADDR")
+    values = environ.get("HTTP_X_FORWARDED_FOR")
+    if values and is_trusted_proxy(environ):
+        found = forwarded_client([values], environ.get(TRUSTED_PROXIES))
+        return peer if found is None else found
+    return peer
 
 
 def is_trusted(peer: str | None, trusted: str | Iterable[str] | None) -> bool:

@@ -39,7 +39,7 @@ __all__ = [
     "without_password",
 ]
 
-#: Bytes of a head, its end included; and its header fields.
+#: Bytes of a head, its end included; and its header fields. (Unless the options say otherwise.)
 MAX_HEAD = 32 * 1024
 MAX_FIELDS = 128
 
@@ -141,14 +141,14 @@ class HeadReader:
         end = buffer.find(b"\r\n\r\n", self._seen)
         if end < 0:
             if len(buffer) >= self.max_size:
-                raise HandshakeError(f"the head is longer than {self.max_size} bytes", 431)
+                raise self._too_long()
             # A bare line feed cannot become part of a head: do not wait for an end that will not come.
             self._refuse_bare_lf(self._seen, len(buffer))
             self._seen = max(0, len(buffer) - 3)
             return None
         end += 4
         if end > self.max_size:
-            raise HandshakeError(f"the head is longer than {self.max_size} bytes", 431)
+            raise self._too_long()
         if buffer.count(b"\n", 0, end) != buffer.count(b"\r\n", 0, end):
             self._refuse_bare_lf(0, end)
         head, rest = bytes(buffer[:end]), bytes(buffer[end:])
@@ -156,30 +156,33 @@ class HeadReader:
         self._seen = 0
         return head, rest
 
+    def _too_long(self) -> HandshakeError:
+        return HandshakeError(f"the head is longer than {self.max_size} bytes (max_head_size)", 431)
+
     def _refuse_bare_lf(self, start: int, end: int) -> None:
         if _BARE_LF.search(self._buffer, max(0, start - 1), end):
             raise HandshakeError("a line of the head ends with a bare line feed")
 
 
-def parse_request(head: bytes) -> Request:
-    """Parse the head of a request.
+def parse_request(head: bytes, max_fields: int = MAX_FIELDS) -> Request:
+    """Parse the head of a request, which may have so many header fields.
 
     Raises:
         HandshakeError: it is not HTTP/1.x, or asks for nothing that can be; ``.status`` is the answer it deserves.
     """
-    request = parse_plain(head) or _parse_any(head)
+    request = parse_plain(head, max_fields) or _parse_any(head, max_fields)
     if request.method == "GET" and not _TARGET.match(request.target):
         raise HandshakeError(f"the request's target is neither a path nor a URL: {request.target[:80]!r}")
     return request
 
 
-def parse_plain(head: bytes) -> Request | None:
+def parse_plain(head: bytes, max_fields: int = MAX_FIELDS) -> Request | None:
     """Parse a head as nearly all are, in a tenth of h11's time; None where h11 has to judge it.
 
     The pattern takes less than h11 does; what h11 checks beside the grammar is one Host, and how long a body is.
     """
     match = _PLAIN.fullmatch(head)
-    if match is None or head.count(b"\r\n") - 2 > MAX_FIELDS:
+    if match is None or head.count(b"\r\n") - 2 > max_fields:
         return None
     fields = []
     hosts = 0
@@ -194,8 +197,8 @@ def parse_plain(head: bytes) -> Request | None:
     return Request("GET", match[1].decode("ascii"), "1.1", Headers(fields)) if hosts == 1 else None
 
 
-def _parse_any(head: bytes) -> Request:
-    event = _parse(head, h11.SERVER)
+def _parse_any(head: bytes, max_fields: int = MAX_FIELDS) -> Request:
+    event = _parse(head, h11.SERVER, max_fields)
     assert isinstance(event, h11.Request)
     return Request(
         event.method.decode("latin-1"),
@@ -205,13 +208,13 @@ def _parse_any(head: bytes) -> Request:
     )
 
 
-def parse_response(head: bytes) -> Response:
-    """Parse the head of a response.
+def parse_response(head: bytes, max_fields: int = MAX_FIELDS) -> Response:
+    """Parse the head of a response, which may have so many header fields.
 
     Raises:
         HandshakeError: it is not HTTP/1.x.
     """
-    event = _parse(head, h11.CLIENT)
+    event = _parse(head, h11.CLIENT, max_fields)
     assert isinstance(event, (h11.Response, h11.InformationalResponse))
     return Response(event.status_code, event.reason.decode("latin-1"), _headers(event.headers))
 
@@ -271,11 +274,11 @@ def _asking(size: int) -> h11.Connection:
     return connection
 
 
-def _parse(head: bytes, role: type[h11.SERVER | h11.CLIENT]) -> object:
+def _parse(head: bytes, role: type[h11.SERVER | h11.CLIENT], max_fields: int) -> object:
     if _FOLDED.search(head):
         raise HandshakeError("a header is folded over two lines")
-    if head.count(b"\r\n") - 2 > MAX_FIELDS:
-        raise HandshakeError(f"the head has more than {MAX_FIELDS} header fields", 431)
+    if head.count(b"\r\n") - 2 > max_fields:
+        raise HandshakeError(f"the head has more than {max_fields} header fields (max_headers)", 431)
     size = len(head)
     connection = _asking(size) if role is h11.CLIENT else h11.Connection(role, max_incomplete_event_size=size + 1)
     try:

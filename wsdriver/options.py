@@ -44,7 +44,7 @@ def make_options(kind: type[T], given: Mapping[str, Any], also: Iterable[str] = 
     if key in _kept:
         kept: T = _kept[key]
         return kept
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    names = [field.name for field in fields(kind) if field.init]  # type: ignore[arg-type]
     for name in given:
         if name not in names:
             near = difflib.get_close_matches(name, [*names, *also], 1)

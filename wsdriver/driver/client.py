@@ -11,7 +11,10 @@ from urllib.parse import unquote, urlsplit
 from wsdriver.driver.server import accept_key
 from wsdriver.exceptions import ConfigurationError, ExtensionError, HandshakeError
 from wsdriver.extensions.framework import Extensions
+from wsdriver.extensions.header import MAX_PARAMS
 from wsdriver.http import (
+    MAX_FIELDS,
+    MAX_HEAD,
     MAX_INTERIM,
     BodyReader,
     HeadReader,
@@ -107,18 +110,40 @@ class ClientHandshake:
         url: of the server.
         protocols: the subprotocols to offer, in order of preference.
         extensions: those to offer.
+        max_head_size, max_headers, max_params: of the answer: bytes, header fields, parameters of each extension.
     """
 
-    __slots__ = ("_interim", "_protocols", "_reader", "extensions", "key", "protocol", "response", "target")
+    __slots__ = (
+        "_interim",
+        "_max_headers",
+        "_max_params",
+        "_protocols",
+        "_reader",
+        "extensions",
+        "key",
+        "protocol",
+        "response",
+        "target",
+    )
 
-    def __init__(self, url: str, protocols: Sequence[str], extensions: Extensions) -> None:
+    def __init__(
+        self,
+        url: str,
+        protocols: Sequence[str],
+        extensions: Extensions,
+        max_head_size: int = MAX_HEAD,
+        max_headers: int = MAX_FIELDS,
+        max_params: int = MAX_PARAMS,
+    ) -> None:
         self.target = parse_url(url)
         self.key = base64.b64encode(secrets.token_bytes(16)).decode()
         self.protocol: str | None = None
         self.response: Response | None = None
         self._protocols = protocols
         self.extensions = extensions
-        self._reader = HeadReader()
+        self._reader = HeadReader(max_head_size)
+        self._max_headers = max_headers
+        self._max_params = max_params
         self._interim = 0
 
     def request(self, headers: Sequence[tuple[str, str]]) -> bytes:
@@ -170,7 +195,7 @@ class ClientHandshake:
         """Read up to the final answer; return its head, what is behind it, and the head parsed."""
         while (done := self._reader.feed(data)) is not None:
             head, data = done
-            response = parse_response(head)
+            response = parse_response(head, self._max_headers)
             if not is_interim(response.status):
                 return head, data, response
             self._interim += 1
@@ -210,7 +235,7 @@ class ClientHandshake:
         agreed = headers.get("Sec-WebSocket-Extensions", "")
         if agreed.strip():
             try:
-                self.extensions.activate(agreed)
+                self.extensions.activate(agreed, self._max_params)
             except ExtensionError as error:
                 raise wrong(
                     f"the answer's Sec-WebSocket-Extensions header {agreed[:80]!r} is wrong: {error}"

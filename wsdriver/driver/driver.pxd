@@ -33,6 +33,7 @@ cdef class Driver:
     cdef object _request
     cdef object _socket
     cdef bint _started
+    cdef Py_ssize_t _unanswered
     cdef object _unmasker
     cdef object _version
     cdef bint _wanted
@@ -46,6 +47,8 @@ cdef class Driver:
     cdef readonly bytearray outbox
     cdef readonly object protocol
     cdef readonly int ready_state
+    cdef public Py_ssize_t unpacked
+    cdef readonly bint unpacks
 
     cpdef Py_ssize_t feed(self, data, Py_ssize_t start, Py_ssize_t end, Py_ssize_t frames=*) except -1
     cpdef Py_ssize_t _decode(self, data, Py_ssize_t start, Py_ssize_t end, Py_ssize_t frames) except -1

@@ -91,11 +91,11 @@ MAX_FRAME = 2**63
 #: Bytes after which it is looked how many messages of an old version have come.
 OLD_STEP = 2048
 
-#: Pings whose callback waits for a pong; over it the oldest are forgotten.
-MAX_PINGS = 1000
-
 #: The first byte of each frame of RFC 6455, by opcode.
 FIRST_BYTES = HYBI_13.first_bytes
+
+#: Bytes from before the end of the handshake that are handled at once; more go to an observer, for turns of the loop.
+EARLY_AT_ONCE = 1024
 
 #: Items that may wait in an inbox before pings and pongs are no longer kept in it for listeners.
 MAX_CONTROLS = 1024
@@ -127,6 +127,8 @@ class Driver:
         protocol: the subprotocol that was agreed, or None.
         ready_state: 0 connecting, 1 open, 2 closing, 3 closed.
         direct: whether payloads go out as they are: not masked, nor seen by an extension.
+        unpacks: whether extensions see the messages that come in, which may become larger by that.
+        unpacked: by how many bytes they have; the observer may set it back.
         framing: what decides which bytes a message becomes: where it is equal, they are the same (:meth:`frame`);
             None where this one's are its own: they are masked, or a compressor keeps its context.
         state: the same in words: ``'connecting'``, ``'open'``, ``'closing'`` or ``'closed'``.
@@ -164,6 +166,7 @@ class Driver:
         "_request",
         "_socket",
         "_started",
+        "_unanswered",
         "_unmasker",
         "_version",
         "_wanted",
@@ -177,6 +180,8 @@ class Driver:
         "outbox",
         "protocol",
         "ready_state",
+        "unpacked",
+        "unpacks",
     )
 
     def __init__(self, socket: Any, options: DriverOptions, client: ClientHandshake | None, reads_head: bool) -> None:
@@ -193,6 +198,8 @@ class Driver:
         self._io: IO | None = None
         self._messages: Messages | None = None
         self.direct = False
+        self.unpacks = False
+        self.unpacked = 0
         self.framing: Hashable | None = None
         self.ready_state = CONNECTING
         self._version: Version = HYBI_13
@@ -209,7 +216,8 @@ class Driver:
         self._early: bytearray | None = None
         self._extra: list[tuple[str, str]] | None = None
         self._queue: list[tuple[str, tuple[Any, ...]]] | None = None
-        self._callbacks: dict[bytes, list[Any]] | None = None
+        self._callbacks: dict[bytes, list[Any]] | None = None  # of pings, oldest first
+        self._unanswered = 0  # ... how many
         self._started = False
         self._wanted = False
         self._fault: ProtocolError | None = None
@@ -250,7 +258,14 @@ class Driver:
         """Make a client's driver from options that are checked already."""
         if options.origins is not None:
             raise ConfigurationError("origins says whom a server lets in; a client sends headers={'Origin': ...}")
-        handshake = ClientHandshake(socket.url, options.protocols, Extensions(options.extensions))
+        handshake = ClientHandshake(
+            socket.url,
+            options.protocols,
+            Extensions(options.extensions),
+            options.max_head_size,
+            options.max_headers,
+            options.max_extension_parameters,
+        )
         return Driver(socket, options, handshake, False)
 
     @property
@@ -327,7 +342,7 @@ class Driver:
         """
         if self._client is None:
             raise ConfigurationError("only a client goes through a proxy")
-        return Proxy(self, origin)
+        return Proxy(self, origin, self._options.max_head_size, self._options.max_headers)
 
     # --- listeners --------------------------------------------------------------------------------------------------
 
@@ -393,7 +408,7 @@ class Driver:
 
     def _parsed_request(self) -> Request:
         assert self._head is not None
-        return parse_request(self._head) if self._request is None else self._request
+        return parse_request(self._head, self._options.max_headers) if self._request is None else self._request
 
     def asked_target(self) -> str:
         """Return what the request asks for, as it was sent: cheaper than the environ."""
@@ -556,7 +571,7 @@ class Driver:
         if self._extensions is None and self._options.extensions:
             self._extensions = Extensions(self._options.extensions)
         if self._extensions is not None and self._version.extensible:
-            agreed = self._extensions.generate_response(offered)
+            agreed = self._extensions.generate_response(offered, self._options.max_extension_parameters)
             if agreed:
                 fields.append(("Sec-WebSocket-Extensions", agreed))
         return fields
@@ -667,7 +682,8 @@ class Driver:
                 self._decoder.raw = not self._extensions.only_marked
             else:
                 self._extensions = None
-        self.direct = self._extensions is None and not self._masks
+        self.unpacks = self._extensions is not None
+        self.direct = not self.unpacks and not self._masks
         if self._masks:
             return
         if self._extensions is None:
@@ -705,25 +721,27 @@ class Driver:
             return "open"
         if self._reads_head:
             return "connect" if self._read_head(data) else None
+        if len(data) + (0 if self._early is None else len(self._early)) > MAX_EARLY:
+            raise HandshakeError(f"more than {MAX_EARLY} bytes came before the handshake was answered (MAX_EARLY)")
         self._keep_early(data)
         return None
 
     def _read_head(self, data: bytes) -> bool:
         """Read on in the head of the request; True where it is complete."""
         if self._reader is None:
-            if self._options.origins is None and HYBI_13.name in self._options.versions:
+            if self._options.reads_plain:
                 self._plain = read_plain(data)
             if self._plain is not None:
                 self._reads_head = False
                 self._head = data
                 return True
-            self._reader = HeadReader()
+            self._reader = HeadReader(self._options.max_head_size)
         done = self._reader.feed(data)
         if done is None:
             return False
         self._reads_head = False
         self._reader = None
-        self._request = parse_request(done[0])
+        self._request = parse_request(done[0], self._options.max_headers)
         self._head = done[0]
         self._keep_early(done[1])
         return True
@@ -732,8 +750,6 @@ class Driver:
         if data:
             if self._early is None:
                 self._early = bytearray()
-            if len(self._early) >= MAX_EARLY:
-                raise HandshakeError(f"more than {MAX_EARLY} bytes came before the handshake was answered")
             self._early += data
 
     # --- bytes in ---------------------------------------------------------------------------------------------------
@@ -864,7 +880,9 @@ class Driver:
         opcode, data, reserved = item
         limit = self._max_length
         assert self._extensions is not None
+        packed = len(data)
         data = self._extensions.process_incoming(opcode, data, reserved, limit)
+        self.unpacked += max(0, len(data) - packed)
         if limit and len(data) > limit:
             raise too_big(len(data), limit)
         if opcode == BINARY:
@@ -873,6 +891,16 @@ class Driver:
             return str(data, "utf-8")
         except UnicodeDecodeError:
             raise utf8_fault() from None
+
+    def take_early(self) -> bytes:
+        """Return what came before the handshake was through, where that is much or may unfold to much. For observers,
+        at ``open``: they feed it little by little.
+        """
+        early = self._early
+        if early is None or (len(early) <= EARLY_AT_ONCE and not self.unpacks):
+            return b""
+        self._early = None
+        return bytes(early)
 
     def take_inbox(self, empty: list[Item]) -> list[Item]:
         """Return what the inbox holds; the empty list given becomes the new one. For observers."""
@@ -937,8 +965,23 @@ class Driver:
             return
         answered = list(callbacks)
         for data in answered[: answered.index(payload) + 1]:
-            for callback in callbacks.pop(data, ()):
+            called = callbacks.pop(data, ())
+            self._unanswered -= len(called)
+            for callback in called:
                 callback()
+
+    def _await_pong(self, payload: bytes, callback: Any) -> None:
+        """Keep the callback of a ping; where too many are kept, forget the oldest."""
+        if self._callbacks is None:
+            self._callbacks = {}
+        if self._unanswered == self._options.max_unanswered_pings:
+            oldest = next(iter(self._callbacks))
+            del self._callbacks[oldest][0]
+            if not self._callbacks[oldest]:
+                del self._callbacks[oldest]
+            self._unanswered -= 1
+        self._callbacks.setdefault(payload, []).append(callback)
+        self._unanswered += 1
 
     def write_late_pong(self) -> None:
         """Write the pong that waited for a slow peer. For observers, when the outbox is empty again."""
@@ -1127,11 +1170,7 @@ class Driver:
         if self.ready_state > OPEN or not self._version.pingable:
             return False
         if callback is not None:
-            if self._callbacks is None:
-                self._callbacks = {}
-            if len(self._callbacks) >= MAX_PINGS:
-                del self._callbacks[next(iter(self._callbacks))]
-            self._callbacks.setdefault(payload, []).append(callback)
+            self._await_pong(payload, callback)
         if self.ready_state == CONNECTING:
             self._keep("ping", payload)
         else:

@@ -7,16 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wsdriver.driver.origins import Origins
-from wsdriver.driver.versions import VERSIONS, Version
+from wsdriver.driver.versions import HYBI_13, VERSIONS, Version
 from wsdriver.exceptions import ConfigurationError
 from wsdriver.extensions.framework import Extensions
-from wsdriver.http import check_header
+from wsdriver.extensions.header import MAX_PARAMS
+from wsdriver.http import MAX_FIELDS, MAX_HEAD, check_header
 from wsdriver.options import DEFAULT_MAX_LENGTH, check_int, check_tokens
 
-__all__ = ["MAX_FRAGMENTS", "DriverOptions", "check_own_header"]
+__all__ = ["MAX_FRAGMENTS", "MAX_PINGS", "DriverOptions", "check_own_header"]
 
 #: A message's fragments: far more than any real peer sends, far fewer than hurt.
 MAX_FRAGMENTS = 131072
+
+#: Pings that wait for their pongs, each with a callback.
+MAX_PINGS = 1000
 
 
 #: Headers that the handshake writes itself, or that would make its message another one.
@@ -53,6 +57,12 @@ class DriverOptions:
     Attributes:
         max_length: bytes of a message, 0 for no limit.
         max_fragments: frames of a message.
+        max_head_size: bytes of the head of the peer's half of the opening handshake, or of a proxy's answer; a larger
+            one is refused: 431. (Below the default, no request is read in the short way for plain ones.)
+        max_headers: header fields in that head; the same holds.
+        max_extension_parameters: of one extension in the Sec-WebSocket-Extensions header; more are refused: 400.
+        max_unanswered_pings: pings with a callback that wait for their pongs; at one more, the oldest callback is
+            forgotten. What the ping itself finds out is not touched by that.
         protocols: subprotocols, in order of preference.
         headers: extra headers of our half of the opening handshake.
         versions: names of the protocol versions that a server accepts; all unless given.
@@ -68,15 +78,23 @@ class DriverOptions:
 
     max_length: int = DEFAULT_MAX_LENGTH
     max_fragments: int = MAX_FRAGMENTS
+    max_head_size: int = MAX_HEAD
+    max_headers: int = MAX_FIELDS
+    max_extension_parameters: int = MAX_PARAMS
+    max_unanswered_pings: int = MAX_PINGS
     protocols: Any = ()
     headers: Any = field(default_factory=dict)
     versions: Any = None
     extensions: Any = ()
     origins: Any = None
+    #: Whether a server's driver may read a plain request in one go: then the limits are those of ``plain``.
+    reads_plain: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_int("max_length", self.max_length, 0)
         check_int("max_fragments", self.max_fragments, 1, 2**31)
+        for name in ("max_head_size", "max_headers", "max_extension_parameters", "max_unanswered_pings"):
+            check_int(name, getattr(self, name), 1)
         object.__setattr__(self, "protocols", check_tokens("protocols", self.protocols))
         try:
             items = self.headers.items() if isinstance(self.headers, Mapping) else self.headers
@@ -96,6 +114,8 @@ class DriverOptions:
         Extensions(self.extensions)  # refuses what is none
         if self.origins is not None:
             object.__setattr__(self, "origins", Origins(self.origins))
+        wide = self.max_head_size >= MAX_HEAD and self.max_headers >= MAX_FIELDS
+        object.__setattr__(self, "reads_plain", wide and self.origins is None and HYBI_13.name in self.versions)
 
 
 def _versions(names: Any) -> Mapping[str, Version]:

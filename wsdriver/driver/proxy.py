@@ -13,6 +13,8 @@ from wsdriver.driver.roles import Socket
 from wsdriver.events import CloseEvent, ConnectEvent, Emitter
 from wsdriver.exceptions import ConfigurationError, HandshakeError, ProxyError
 from wsdriver.http import (
+    MAX_FIELDS,
+    MAX_HEAD,
     MAX_INTERIM,
     BodyReader,
     Headers,
@@ -142,6 +144,8 @@ class Proxy(Emitter):
         "_driver",
         "_extra",
         "_interim",
+        "_max_head_size",
+        "_max_headers",
         "_reader",
         "_rest",
         "_started",
@@ -154,7 +158,9 @@ class Proxy(Emitter):
 
     events: ClassVar[tuple[str, ...]] = ("connect", "error", "close")
 
-    def __init__(self, driver: TunnelDriver, origin: str) -> None:
+    def __init__(
+        self, driver: TunnelDriver, origin: str, max_head_size: int = MAX_HEAD, max_headers: int = MAX_FIELDS
+    ) -> None:
         super().__init__()
         target = driver.target
         self.origin = parse_origin(origin)
@@ -165,7 +171,9 @@ class Proxy(Emitter):
         self._driver = driver
         self._authority = authority_of(target.host, target.port)
         self._extra: list[tuple[str, str]] = []
-        self._reader = HeadReader()
+        self._max_head_size = max_head_size
+        self._max_headers = max_headers
+        self._reader = HeadReader(max_head_size)
         self._interim = 0
         self._rest = b""
         self._started = False
@@ -284,13 +292,13 @@ class Proxy(Emitter):
             return None
         while (done := self._reader.feed(data)) is not None:
             head, data = done
-            response = parse_response(_FRAMING.sub(b"", head) if _SUCCESS.match(head) else head)
+            response = parse_response(_FRAMING.sub(b"", head) if _SUCCESS.match(head) else head, self._max_headers)
             status = response.status
             if is_interim(status):
                 self._interim += 1
                 if self._interim > MAX_INTERIM:
                     raise HandshakeError(f"more than {MAX_INTERIM} informational answers")
-                self._reader = HeadReader()
+                self._reader = HeadReader(self._max_head_size)
                 continue
             self.response = response
             if 200 <= status < 300:

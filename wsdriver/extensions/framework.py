@@ -31,7 +31,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from wsdriver.exceptions import ConfigurationError, ExtensionError, ProtocolError
-from wsdriver.extensions.header import Params, ReadParams, parse, serialize
+from wsdriver.extensions.header import MAX_PARAMS, Params, ReadParams, parse, serialize
 from wsdriver.framing.faults import too_big
 from wsdriver.options import TOKEN
 
@@ -249,13 +249,13 @@ class Extensions:
                 _close(self._offered.pop(name))
         return ", ".join(offers) or None
 
-    def activate(self, header: str) -> None:
-        """Take the server's answer, the value of its header.
+    def activate(self, header: str, max_params: int = MAX_PARAMS) -> None:
+        """Take the server's answer, the value of its header, in which each extension may have so many parameters.
 
         Raises:
             ExtensionError: it is malformed, or not an answer to what was offered.
         """
-        for name, params in parse(header):
+        for name, params in parse(header, max_params):
             session = self._offered.get(name)
             if session is None:
                 twice = any(extension.name == name for extension, _, _ in self._active)
@@ -277,17 +277,17 @@ class Extensions:
         while self._offered:
             _close(self._offered.popitem()[1])
 
-    def generate_response(self, header: str) -> str | None:
+    def generate_response(self, header: str, max_params: int = MAX_PARAMS) -> str | None:
         """Take a client's offers, the value of its header; return the answer's, or None where nothing is agreed.
 
         Each extension, in the order of registration, is handed all the offers that name it, unless one before it
-        has taken its reserved bit.
+        has taken its reserved bit. Each offer may have so many parameters.
 
         Raises:
             ExtensionError: the header is malformed, or an extension failed.
         """
         offers: dict[str, list[ReadParams]] = {}
-        for name, params in parse(header):
+        for name, params in parse(header, max_params):
             offers.setdefault(name, []).append(params)
         answers = []
         for name, extension in self._registered.items():

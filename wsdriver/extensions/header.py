@@ -19,7 +19,7 @@ from wsdriver.options import TOKEN
 
 __all__ = ["MAX_OFFERS", "MAX_PARAMS", "Params", "ReadParams", "ReadValue", "Value", "parse", "serialize"]
 
-#: Extensions in one header, and parameters of one extension.
+#: Extensions in one header; and parameters of one extension, unless the options say otherwise.
 MAX_OFFERS = 64
 MAX_PARAMS = 64
 
@@ -36,7 +36,7 @@ _BETWEEN = re.compile("[ \t,]*")
 _PLAIN = re.compile('[^"\\\\\0-\x08\x0a-\x1f\x7f\u0100-\U0010ffff]*')  # inside quotes
 
 
-def parse(header: str) -> list[tuple[str, ReadParams]]:
+def parse(header: str, max_params: int = MAX_PARAMS) -> list[tuple[str, ReadParams]]:
     """Return the extensions that a header names, in order, each with its parameters.
 
     A parameter without a value is True; any other value is a str as it was written, its quotes and escapes removed:
@@ -44,6 +44,10 @@ def parse(header: str) -> list[tuple[str, ReadParams]]:
     ``[("a", {"b": True, "c": "08", "d": "x y"}), ("a", {"e": ["1", True]})]``.
 
     Deviation: a quoted value need not be a token inside its quotes, as in websocket-extensions.
+
+    Args:
+        header: its value.
+        max_params: parameters that each of them may have.
 
     Raises:
         ExtensionError: the header is malformed, or names too much.
@@ -59,8 +63,11 @@ def parse(header: str) -> list[tuple[str, ReadParams]]:
         at = _skip(_SPACE, header, at)
         while header.startswith(";", at):
             count += 1
-            if count > MAX_PARAMS:
-                raise ExtensionError(f"Sec-WebSocket-Extensions gives {name[:40]} more than {MAX_PARAMS} parameters")
+            if count > max_params:
+                raise ExtensionError(
+                    f"Sec-WebSocket-Extensions gives {name[:40]} more than {max_params} parameters"
+                    " (max_extension_parameters)"
+                )
             key, at = _token(header, _skip(_SPACE, header, at + 1), "the name of a parameter")
             value: ReadValue = True
             if header.startswith('="', at):

@@ -50,7 +50,7 @@ def header_fault(
 
 def too_big(length: int, max_length: int) -> MessageTooBig:
     """Return the error for a message of ``length`` bytes (so far)."""
-    return MessageTooBig(f"a message of {length} bytes is over the limit of {max_length}")
+    return MessageTooBig(f"a message of {length} bytes is over the limit of {max_length} (max_length)")
 
 
 def packed_limit(max_length: int) -> int:
@@ -60,7 +60,7 @@ def packed_limit(max_length: int) -> int:
 
 def too_many_fragments(max_fragments: int) -> MessageTooBig:
     """Return the error for a message in more than ``max_fragments`` fragments."""
-    return MessageTooBig(f"a message has more than {max_fragments} fragments")
+    return MessageTooBig(f"a message has more than {max_fragments} fragments (max_fragments)")
 
 
 def utf8_fault() -> InvalidPayload:

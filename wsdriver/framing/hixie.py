@@ -135,7 +135,7 @@ class HixieDecoder:
         self._length = self._length << 7 | (byte & 0x7F)
         self._count += 1
         if self.max_length and self._length > self.max_length:
-            raise MessageTooBig(f"a frame has a length over the limit of {self.max_length}")
+            raise MessageTooBig(f"a frame has a length over the limit of {self.max_length} (max_length)")
         if byte >= 0x80:
             if self._count == MAX_LENGTH_BYTES:
                 raise ProtocolError(f"a frame's length has more than {MAX_LENGTH_BYTES} bytes")
@@ -169,7 +169,7 @@ class HixieDecoder:
         else:
             self._tail = check_utf8(self._tail, bytes(chunk))
             if too_big:
-                raise MessageTooBig(f"a message is longer than the limit of {self.max_length} bytes")
+                raise MessageTooBig(f"a message is longer than the limit of {self.max_length} bytes (max_length)")
             self._text += chunk
             if not complete:
                 return stop

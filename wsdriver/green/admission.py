@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from ipaddress import IPv6Address
 
 from wsdriver.exceptions import HandshakeError
+from wsdriver.options import check_int
 
-__all__ = ["Admission"]
+__all__ = ["Admission", "check_limit"]
 
 #: Seconds after which who was turned away may come again.
 RETRY_AFTER = "5"
+
+
+def check_limit(name: str, value: object) -> None:
+    """Refuse what is neither None, for no limit, nor a number of connections."""
+    if value is not None:
+        check_int(name, value, 1)
 
 
 class Admission:
@@ -18,34 +25,49 @@ class Admission:
 
     Args:
         most: how many may be in at a time; None for any number.
-        most_per_host: how many of one address.
+        most_per_host: how many of one address; of IPv6, of one network of 64 bits, which is what a customer gets.
+
+    Attributes:
+        limited: whether there is any limit; where there is none, nobody need enter.
     """
 
-    __slots__ = ("_by_host", "_hosts", "_most", "_most_per_host")
+    __slots__ = ("_by_host", "_hosts", "_most", "_most_per_host", "limited")
 
     def __init__(self, most: int | None, most_per_host: int | None) -> None:
+        self.limited = most is not None or most_per_host is not None
         self._most = most
         self._most_per_host = most_per_host
-        self._hosts: dict[Any, str] = {}  # by guest
+        self._hosts: dict[object, str] = {}  # by guest
         self._by_host: Counter[str] = Counter()
 
-    def enter(self, guest: object, address: Any) -> None:
+    def __len__(self) -> int:
+        return len(self._hosts)
+
+    def enter(self, guest: object, host: str | None) -> None:
         """Let a connection in.
 
         Args:
             guest: which leaves later.
-            address: of its peer; on a Unix socket, where it is no tuple, there are no hosts to tell apart.
+            host: the address of its peer. On a Unix socket, which has none, and where a proxy does not say it, there
+                are no hosts to tell apart.
 
         Raises:
             HandshakeError: there is no room: 429 (RFC 6585 §4) where its own host takes it, else 503.
         """
-        if self._most is None and self._most_per_host is None:
-            return
-        host = address[0] if isinstance(address, tuple) else ""
-        if host and self._most_per_host is not None and self._by_host.get(host, 0) >= self._most_per_host:
-            raise HandshakeError("there are too many connections from your address", 429, {"Retry-After": RETRY_AFTER})
+        host = _network_of(host) if host and self._most_per_host is not None else ""
+        if host and self._by_host.get(host, 0) >= (self._most_per_host or 0):
+            raise HandshakeError(
+                f"there are as many connections from your address as may be: {self._most_per_host}"
+                " (max_connections_per_ip)",
+                429,
+                {"Retry-After": RETRY_AFTER},
+            )
         if self._most is not None and len(self._hosts) >= self._most:
-            raise HandshakeError("the server has as many connections as it takes", 503, {"Retry-After": RETRY_AFTER})
+            raise HandshakeError(
+                f"the server has as many connections as it takes: {self._most} (max_connections)",
+                503,
+                {"Retry-After": RETRY_AFTER},
+            )
         self._hosts[guest] = host
         self._by_host[host] += 1
 
@@ -56,3 +78,15 @@ class Admission:
             self._by_host[host] -= 1
             if not self._by_host[host]:
                 del self._by_host[host]
+
+
+def _network_of(host: str) -> str:
+    """Return what counts as one address."""
+    if ":" not in host:
+        return host
+    try:
+        address = IPv6Address(host)
+    except ValueError:
+        return host
+    mapped = address.ipv4_mapped
+    return str(mapped) if mapped is not None else address.packed[:8].hex()

@@ -51,6 +51,8 @@ cdef class Connection(Transport):
     cpdef _next(self, timeout, bint elsewhere=*)
     @cython.locals(size=Py_ssize_t)
     cpdef _handle_rest(self, bytes rest)
+    cdef Py_ssize_t _unpack(self, data, Py_ssize_t start, Py_ssize_t end) except -1
+    cdef _keep_rest(self, bytes rest)
     @cython.locals(count=Py_ssize_t, stop=Py_ssize_t, rounds=int)
     cpdef _read(self)
     cpdef _resume_waiter(self)

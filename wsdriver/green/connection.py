@@ -179,11 +179,15 @@ class Connection(Transport):
         driver.start()
         if self._sock is not None:
             self._flush()
-        if driver.ready_state == CONNECTING:
+        if driver.ready_state == CONNECTING and not self._wait_opening(self._opening_deadline()):
             timeout = self.options.open_timeout
-            if not self._wait_opening(None if timeout is None else monotonic() + timeout):
-                self._lose(TimeoutError(f"the request was not completed within {timeout} seconds"))
+            self._lose(TimeoutError(f"the request was not completed within {timeout} seconds (open_timeout)"))
         return driver.ready_state == OPEN
+
+    def _opening_deadline(self) -> float | None:
+        """Return until when the request must be complete, by the monotonic clock."""
+        timeout = self.options.open_timeout
+        return None if timeout is None else monotonic() + timeout
 
     def _attach(self, sock: Any, driver: Driver, secure: bool, early: bytes) -> None:
         """Take a connected socket over; from here on it is read by itself.
@@ -266,15 +270,14 @@ class Connection(Transport):
                 self._heard = True
                 self.bytes_received += count
                 self._unread += count
-                stop = driver.feed(self._scratch, 0, count, MAX_FRAMES)
-                if self._sock is None:
+                if driver.unpacks:
+                    stop = self._unpack(self._scratch, 0, count)
+                else:
+                    stop = driver.feed(self._scratch, 0, count, MAX_FRAMES)
+                if self._sock is None or self._rest is not None:
                     return
                 if stop < count:
-                    # Not read again before this is through.
-                    self._rest = bytes(memoryview(self._scratch)[stop:count])
-                    self._rest_start = 0
-                    self._reader.stop()
-                    self._go_on()
+                    self._keep_rest(bytes(memoryview(self._scratch)[stop:count]))
                     return
                 if not self._secure:
                     if count >= LARGE_READ and self._fd >= 0:
@@ -282,7 +285,8 @@ class Connection(Transport):
                         if count == len(self._scratch):
                             self._fill()  # there is more
                     return
-                if rounds == MAX_ROUNDS or len(driver.inbox) >= MAX_FRAMES:
+                full = len(driver.inbox) >= MAX_FRAMES or self._unread > self._inbound_limit
+                if full or rounds == MAX_ROUNDS:
                     self._go_on()
                     return
                 if self._tls is not None and not has_input(self._sock.fileno()):
@@ -302,7 +306,10 @@ class Connection(Transport):
     def _handle_rest(self, rest: bytes) -> None:
         """Handle as much as is for one turn of what was read before; the rest is kept for the next ones."""
         size = len(rest)
-        self._rest_start = self._driver.feed(rest, self._rest_start, size, MAX_FRAMES)
+        if self._driver.unpacks:
+            self._rest_start = self._unpack(rest, self._rest_start, size)
+        else:
+            self._rest_start = self._driver.feed(rest, self._rest_start, size, MAX_FRAMES)
         if self._sock is None:
             return
         if self._rest_start < size:
@@ -313,6 +320,28 @@ class Connection(Transport):
             self._reader.start(self._on_readable)
             if self._secure:
                 self._go_on()
+
+    def _unpack(self, data: bytes | bytearray, start: int, end: int) -> int:
+        """Feed the driver where frames may unfold to much more than came: no further than to what may wait.
+
+        Returns:
+            where to go on.
+        """
+        driver = self._driver
+        for _ in range(MAX_FRAMES):
+            start = driver.feed(data, start, end, 1)
+            self._unread += driver.unpacked
+            driver.unpacked = 0
+            if start == end or (self._unread > self._inbound_limit and self._unhandled()):
+                break
+        return start
+
+    def _keep_rest(self, rest: bytes) -> None:
+        """Keep what was read for the next turns; no more is read before it is through."""
+        self._rest = rest
+        self._rest_start = 0
+        self._reader.stop()
+        self._go_on()
 
     def _go_on(self) -> None:
         """Read on in the loop's next turn, when others have had theirs."""
@@ -394,6 +423,9 @@ class Connection(Transport):
                 self._closing()
         elif name == "open":
             self._start_heartbeat()
+            early = self._driver.take_early()
+            if early and self._reader is not None:
+                self._keep_rest(early)
         elif name == "connect":
             self._requested()
         waiting, self._opening = self._opening, None
@@ -448,7 +480,7 @@ class Connection(Transport):
             self._large = None  # type: ignore[assignment]
             self._write_blocked = True
             self._read()
-            while self._rest is not None:
+            while self._rest is not None and not (self._driver.unpacks and self._unread > self._inbound_limit):
                 self._read()
             self._loop.run_callback(self._resume_waiter)
         self._lose(error)

@@ -37,9 +37,13 @@ class Deadlines:
             if self._timer is None:
                 self._arm(self._seconds)
 
-    def discard(self, member: Any) -> None:
-        """Forget one, if it is there. (The timer, which others may need, finds out when it fires.)"""
-        self._deadlines.pop(member, None)
+    def discard(self, member: Any) -> float | None:
+        """Forget one, if it is there; return its deadline. (The timer, which others may need, finds out when it fires.)
+
+        Returns:
+            by the monotonic clock; None where it was not there, or has for ever.
+        """
+        return self._deadlines.pop(member, None)
 
     def _arm(self, seconds: float) -> None:
         self._timer = get_hub().loop.timer(max(seconds, 0.001))

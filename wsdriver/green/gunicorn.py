@@ -22,14 +22,16 @@ except (ImportError, RuntimeError) as error:
         f"the gunicorn worker lacks a package ({error}); install all it needs with: pip install 'wsdriver[gunicorn]'"
     ) from error
 
-from wsdriver.driver.server import refuse_request
+from wsdriver.driver.server import reason_of, refuse_request
 from wsdriver.environ import is_eventsource, is_websocket
 from wsdriver.exceptions import HandshakeError
-from wsdriver.forwarded import TRUSTED_PROXIES
+from wsdriver.forwarded import TRUSTED_PROXIES, client_host
+from wsdriver.green.admission import Admission, check_limit
 from wsdriver.green.registry import Registry
 from wsdriver.green.takeover import KEY, Takeover, gunicorn_buffered
 from wsdriver.green.websocket import WebSocket
 from wsdriver.green.wsgi import call_application, end_session
+from wsdriver.options import check_seconds
 
 __all__ = ["WebSocketWorker"]
 
@@ -47,9 +49,12 @@ class _Server(StreamServer):  # type: ignore[misc]  # gevent has no types for it
 
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> Any:
         try:
-            sock = self.wrap_socket(client_socket, **self.ssl_args)
+            # With its handshake, for which gunicorn waits however long it takes.
+            with gevent.Timeout(self.worker.open_timeout, TimeoutError("the TLS handshake took too long")):
+                sock = self.wrap_socket(client_socket, **self.ssl_args)
         except OSError as error:
             self.worker.log.debug("no TLS with %s: %s", address, error)
+            client_socket.close()
             return None
         try:
             return self.handle(sock, address)
@@ -64,10 +69,34 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
     out at its first use, so that the application may still answer 401. It is logged in the access log once, at its
     end. On SIGTERM, SIGHUP and ``max_requests`` all WebSockets are closed with 1001, and the worker leaves as soon as
     they are gone.
+
+    gunicorn's ``worker_connections`` limits how many connections of all kinds a worker takes before it pauses
+    accepting. What gunicorn has no setting for, a subclass sets, for each worker: ``gunicorn -k mymodule.Worker``. ::
+
+        class Worker(wsdriver.worker):
+            max_connections_per_ip = 20
+
+    Attributes:
+        max_connections: WebSockets at a time, of one worker; others are answered with 503.
+        max_connections_per_ip: ... of one address, which behind a proxy of ``forwarded_allow_ips`` is its client's; of
+            IPv6, of a network of 64 bits. Others are answered with 429.
+        open_timeout: seconds that a TLS handshake may take; None for any time. (For a request's head, gunicorn's
+            ``keepalive`` is that.)
     """
+
+    max_connections: int | None = None
+    max_connections_per_ip: int | None = None
+    open_timeout: float | None = 10
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        check_limit("max_connections", cls.max_connections)
+        check_limit("max_connections_per_ip", cls.max_connections_per_ip)
+        check_seconds("open_timeout", cls.open_timeout)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._admission = Admission(self.max_connections, self.max_connections_per_ip)
         self.connections = Registry()
         self.servers: list[StreamServer] = []
 
@@ -89,17 +118,31 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
         request = start_response.__self__.req  # a method of gunicorn's Response
         started = datetime.now()
         # (A browser's EventSource would take a refusal for final; it is let in, told the end, and comes back.)
-        if wants_websocket and self.connections.closing:
-            refusal = refuse_request(HandshakeError("the server is restarting", 503, {"Retry-After": "1"}))
-            environ["gunicorn.socket"].sendall(refusal)
-            self._log("503 Service Unavailable", len(refusal), request, environ, started)
-            raise StopIteration
+        environ[TRUSTED_PROXIES] = self.cfg.forwarded_allow_ips
         buffered = partial(gunicorn_buffered, request.unreader)
         takeover = Takeover(environ["gunicorn.socket"], buffered, self.connections.add)
         environ[KEY] = takeover
-        environ[TRUSTED_PROXIES] = self.cfg.forwarded_allow_ips
         if wants_websocket:
+            try:
+                if self.connections.closing:
+                    raise HandshakeError("the server is restarting", 503, {"Retry-After": "1"})
+                if self._admission.limited:
+                    self._admission.enter(takeover, client_host(environ))
+            except HandshakeError as error:
+                refusal = refuse_request(error)
+                environ["gunicorn.socket"].sendall(refusal)
+                self._log(f"{error.status} {reason_of(error.status)}", len(refusal), request, environ, started)
+                raise StopIteration from None
             environ["wsgi.websocket"] = WebSocket(environ)
+        try:
+            return self._call(takeover, environ, start_response, request, started)
+        finally:
+            self._admission.leave(takeover)
+
+    def _call(
+        self, takeover: Takeover, environ: dict[str, Any], start_response: Any, request: Any, started: datetime
+    ) -> Any:
+        """Call the application; if it took the connection, see that through to its end."""
         failure: BaseException | None = None
         result: Any = None
         try:

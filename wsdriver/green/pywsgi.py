@@ -9,7 +9,11 @@ from weakref import WeakKeyDictionary
 
 from gevent.pywsgi import Input, WSGIHandler, WSGIServer
 
+from wsdriver.driver.server import reason_of, refuse_request
 from wsdriver.environ import is_eventsource, is_websocket
+from wsdriver.exceptions import HandshakeError
+from wsdriver.forwarded import client_host
+from wsdriver.green.admission import Admission, check_limit
 from wsdriver.green.registry import Registry
 from wsdriver.green.takeover import KEY, Takeover, file_buffered
 from wsdriver.green.websocket import WebSocket
@@ -18,6 +22,7 @@ from wsdriver.green.wsgi import call_application, end_session
 __all__ = ["WebSocketHandler"]
 
 _registries: WeakKeyDictionary[WSGIServer, Registry] = WeakKeyDictionary()
+_admissions: WeakKeyDictionary[WSGIServer, Admission] = WeakKeyDictionary()
 
 
 def _registry_of(server: WSGIServer) -> Registry:
@@ -44,7 +49,26 @@ class WebSocketHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no type
     ::
 
         WSGIServer(("", 8000), app, handler_class=wsdriver.WebSocketHandler).serve_forever()
+
+    gevent's ``spawn=1000`` limits how many connections of all kinds the server takes before it pauses accepting. Other
+    limits are set by a subclass, for each server::
+
+        class Handler(wsdriver.WebSocketHandler):
+            max_connections_per_ip = 20
+
+    Attributes:
+        max_connections: WebSockets at a time; others are answered with 503.
+        max_connections_per_ip: ... of one address, which behind a trusted proxy (the variable FORWARDED_ALLOW_IPS) is
+            its client's; of IPv6, of a network of 64 bits. Others are answered with 429.
     """
+
+    max_connections: int | None = None
+    max_connections_per_ip: int | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        check_limit("max_connections", cls.max_connections)
+        check_limit("max_connections_per_ip", cls.max_connections_per_ip)
 
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
@@ -65,6 +89,27 @@ class WebSocketHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no type
         if takeover is None:
             super().run_application()
             return
+        if "wsgi.websocket" not in self.environ:
+            self._run(takeover)
+            return
+        admission = _admissions.get(self.server)
+        if admission is None:
+            admission = _admissions[self.server] = Admission(self.max_connections, self.max_connections_per_ip)
+        try:
+            if admission.limited:
+                admission.enter(takeover, client_host(self.environ))
+        except HandshakeError as error:
+            refusal = refuse_request(error)
+            self.socket.sendall(refusal)
+            self._answered(f"{error.status} {reason_of(error.status)}", len(refusal))
+            return
+        try:
+            self._run(takeover)
+        finally:
+            admission.leave(takeover)
+
+    def _run(self, takeover: Takeover) -> None:
+        """Call the application; if it took the connection, see that through to its end."""
         failure: BaseException | None = None
         try:
             self.result = call_application(self.application, self.environ, self.start_response, takeover)
@@ -80,14 +125,14 @@ class WebSocketHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no type
             if close is not None:
                 close()
         if takeover.connection is not None:
-            self._end(takeover.connection, failure)
+            end_session(takeover.connection, failure)
+            self._answered(takeover.connection.http_status, takeover.connection.bytes_sent)
 
-    def _end(self, connection: Any, failure: BaseException | None) -> None:
-        end_session(connection, failure)
-        # For the access log, and so that nothing more is written.
+    def _answered(self, status: str, size: int) -> None:
+        """Say what has been answered past the server: for the access log, and so that nothing more is written."""
         self.close_connection = True
         self.wsgi_input = Input(BytesIO(), 0)  # of which the server would read the rest
-        self._orig_status = connection.http_status
-        self.status = self._orig_status.encode()
+        self._orig_status = status
+        self.status = status.encode()
         self.headers_sent = True
-        self.response_length = connection.bytes_sent
+        self.response_length = size

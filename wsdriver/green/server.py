@@ -18,7 +18,7 @@ from wsdriver.driver.driver import Driver
 from wsdriver.environ import Environ
 from wsdriver.exceptions import ConfigurationError, HandshakeError
 from wsdriver.forwarded import TRUSTED_PROXIES, check_trusted
-from wsdriver.green.admission import Admission
+from wsdriver.green.admission import Admission, check_limit
 from wsdriver.green.deadlines import Deadlines
 from wsdriver.green.flashpolicy import answer_policy
 from wsdriver.green.healthcheck import check_path, is_healthcheck
@@ -31,7 +31,7 @@ from wsdriver.green.waiting import do_handshake
 from wsdriver.green.websocket import WebSocket
 from wsdriver.green.wsgi import end_session
 from wsdriver.http import Request
-from wsdriver.options import check_bool, check_int, make_options
+from wsdriver.options import check_bool, make_options
 
 __all__ = ["ServerOptions", "WebSocketServer"]
 
@@ -47,7 +47,7 @@ class ServerOptions(ConnectionOptions):
         max_connections: WebSockets at a time; others are answered with 503, health checks as ever. A WebSocket counts
             until its handler is done.
         max_connections_per_ip: ... of one address; others are answered with 429. Behind a trusted proxy, that is the
-            address of its client.
+            address of its client. Of IPv6, a network of 64 bits is one address.
         trusted_proxies: addresses and networks, such as ``['10.0.0.0/8']``, of the proxies that are believed when they
             say who their client is, and whether it speaks TLS; ``'*'`` for everybody. Unless given, those of the
             variable FORWARDED_ALLOW_IPS, else the loopback addresses.
@@ -71,8 +71,7 @@ class ServerOptions(ConnectionOptions):
         super().__post_init__()
         check_path(self.healthcheck)
         for name in ("max_connections", "max_connections_per_ip"):
-            if getattr(self, name) is not None:
-                check_int(name, getattr(self, name), 1)
+            check_limit(name, getattr(self, name))
         if self.trusted_proxies is not None:
             object.__setattr__(self, "trusted_proxies", check_trusted(self.trusted_proxies))
         for name in ("proxy_protocol", "secure_proxy", "flash_policy"):
@@ -82,11 +81,12 @@ class ServerOptions(ConnectionOptions):
 class StreamWebSocket(WebSocket):
     """A WebSocket whose request was read by our own driver."""
 
-    __slots__ = ("_on_request", "_peer", "_server_address")
+    __slots__ = ("_deadline", "_on_request", "_peer", "_server_address")
 
     def __init__(self, options: ServerOptions, client: Client, server_address: Any) -> None:
         super(WebSocket, self).__init__(options, False)
         self._handshake = None
+        self._deadline: float | None = None  # of the opening phase, once there is a request
         self._on_request: Callable[[StreamWebSocket], object] | None = None
         self._peer = client
         self._server_address = server_address
@@ -134,6 +134,7 @@ class StreamWebSocket(WebSocket):
             early: bytes that came off the socket already.
             deadline: of the opening phase, by the monotonic clock.
         """
+        self._deadline = deadline
         self._attach(sock, Driver(self, self.options, None, True), tls, early)
         if self._sock is not None:
             self._read()  # most clients have sent it by now
@@ -153,7 +154,9 @@ class StreamWebSocket(WebSocket):
 
     def request_timed_out(self) -> None:
         """Give up waiting for the request."""
-        self._driver.refuse(HandshakeError(f"no request came within {self.options.open_timeout} seconds", 408))
+        self._driver.refuse(
+            HandshakeError(f"no request came within {self.options.open_timeout} seconds (open_timeout)", 408)
+        )
 
     def check_request(self) -> bool:
         """Judge the request that has been read; False where it is wrong, and has been refused."""
@@ -172,8 +175,13 @@ class StreamWebSocket(WebSocket):
     def _accept(self) -> bool:
         driver = self._driver
         if driver is not None and driver.ready_state == 0:
-            return self._start(driver)
+            accepted = self._start(driver)
+            self._deadline = None
+            return accepted
         return driver is not None and driver.ready_state == 1
+
+    def _opening_deadline(self) -> float | None:
+        return self._deadline
 
 
 class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no types for it
@@ -303,7 +311,7 @@ class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no type
             raise
 
     def _requested(self, ws: StreamWebSocket) -> None:
-        self._unasked.discard(ws)
+        ws._deadline = self._unasked.discard(ws)
         self._spawn(self._respond, ws)
 
     # --- others -----------------------------------------------------------------------------------------------------
@@ -390,7 +398,8 @@ class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no type
         elif ws.check_request():
             try:
                 handler, arguments = self._find_handler(ws)
-                self._admission.enter(ws, ws.remote_address)
+                if self._admission.limited:
+                    self._admission.enter(ws, ws._peer.host)
             except HandshakeError as error:
                 ws._driver.refuse(error)
             else:

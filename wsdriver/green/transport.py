@@ -266,7 +266,9 @@ class Transport:
 
     def _cut(self) -> None:
         """End the connection of a peer that does not take what it is sent."""
-        self._lose(ConnectionAbortedError(f"the peer was cut: {self._unsent()} bytes waited for it (outbound_limit)"))
+        limit = BROADCAST_LIMIT if self._outbound_limit < 0 else self._outbound_limit
+        waited = f"{self._unsent()} bytes waited for it, over the limit of {limit} (outbound_limit)"
+        self._lose(ConnectionAbortedError(f"the peer was cut: {waited}"))
 
     def _unsent(self) -> int:
         """Return how many bytes wait for the socket."""

@@ -17,12 +17,13 @@ __all__ = ["read_answer", "read_body"]
 BODY_PATIENCE = 1.0
 
 
-def read_answer(sock: Any, data: bytes) -> tuple[bytes, bytes, bytes]:
+def read_answer(sock: Any, data: bytes, max_head_size: int) -> tuple[bytes, bytes, bytes]:
     """Read up to the head of the final answer, as far as the driver will want to follow.
 
     Args:
         sock: to read from.
         data: what has come from there already.
+        max_head_size: bytes that each head may have.
 
     Returns:
         the informational answers before it, its head, and what came behind; no head where there is none.
@@ -31,21 +32,22 @@ def read_answer(sock: Any, data: bytes) -> tuple[bytes, bytes, bytes]:
         OSError: the connection is lost.
     """
     interim = b""
-    head, rest = _read_head(sock, data)
+    head, rest = _read_head(sock, data, max_head_size)
     for _ in range(MAX_INTERIM):
         if head[8:10] != b" 1" or head[8:12] == b" 101":  # behind HTTP/1.1
             break
         interim += head
-        head, rest = _read_head(sock, rest)
+        head, rest = _read_head(sock, rest, max_head_size)
     return interim, head, rest
 
 
-def _read_head(sock: Any, data: bytes) -> tuple[bytes, bytes]:
+def _read_head(sock: Any, data: bytes, max_size: int) -> tuple[bytes, bytes]:
     """Read until an HTTP head is complete, has become impossible, or ends.
 
     Args:
         sock: to read from.
         data: what has come from there already.
+        max_size: bytes that the head may have.
 
     Returns:
         the head, and what came behind it; where there is no whole head, no head, and all that came.
@@ -53,7 +55,7 @@ def _read_head(sock: Any, data: bytes) -> tuple[bytes, bytes]:
     Raises:
         OSError: the connection is lost.
     """
-    reader = HeadReader()
+    reader = HeadReader(max_size)
     seen = b""
     while True:
         seen += data

@@ -88,7 +88,7 @@ class Opening:
             with self._deadline.stage("handshake", f"no answer from {shown}"):
                 self.driver.start()
                 write_all(self.sock, self._wire.written)
-                interim, self._head, self._rest = read_answer(self.sock, early)
+                interim, self._head, self._rest = read_answer(self.sock, early, self._options.max_head_size)
         except OSError as error:
             if is_own_timeout(error):
                 raise
