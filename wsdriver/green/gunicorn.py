@@ -48,9 +48,10 @@ class _Server(StreamServer):  # type: ignore[misc]  # gevent has no types for it
     """
 
     worker: WebSocketWorker
-    _told_full = -FULL_AGAIN
+    _told_full: float = -FULL_AGAIN
 
     def start(self) -> None:
+        self._handle_wrapped = self.handle  # which close() takes away
         super().start()
         self.worker.servers.append(self)
 
@@ -68,7 +69,7 @@ class _Server(StreamServer):  # type: ignore[misc]  # gevent has no types for it
             self.worker.log.debug("no TLS with %s: %s", address, error)
             return None
         try:
-            return self.handle(sock, address)
+            return self._handle_wrapped(sock, address)
         finally:
             sock.close()
 
@@ -105,8 +106,8 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
         self._abort_log: int | None = None
 
     def init_process(self) -> None:
-        # Patching takes a tenth of a second, and comes before gunicorn's handlers: until then a signal to end would come
-        # to that of the master, which this process has inherited, and be lost.
+        # Patching takes a tenth of a second, and comes before gunicorn sets its handlers. Until then a signal to end
+        # would come to that of the master, which this process has inherited, and be lost.
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, super().handle_exit)
         super().init_process()
