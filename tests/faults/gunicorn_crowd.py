@@ -23,7 +23,7 @@ __all__ = ["Crowd", "Session"]
 WINDOW = 4
 
 #: Seconds between two of them.
-PACE = 0.01
+PACE = 0.02
 
 
 @dataclass
@@ -180,7 +180,7 @@ class Crowd:
             await asyncio.sleep(0.05)
 
     @contextmanager
-    def at_work(self, ours: int = 20, theirs: int = 4) -> Iterator[Crowd]:
+    def at_work(self, ours: int = 16, theirs: int = 4) -> Iterator[Crowd]:
         """Let so many clients of ours, and of ``websockets``, come; at the end they go. None may complain."""
 
         async def all_of_theirs() -> None:

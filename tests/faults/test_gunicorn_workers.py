@@ -17,7 +17,7 @@ import gevent
 import pytest
 
 import wsdriver
-from tests.faults.gunicorn_crowd import Crowd
+from tests.faults.gunicorn_crowd import Crowd, Session
 from tests.faults.gunicorn_site import Site
 from tests.support.gunicorn import is_alive
 from tests.support.waiting import wait_for
@@ -27,6 +27,10 @@ Start = Callable[..., Site]
 
 #: What the master says of a worker that was killed.
 KILLED = "was sent SIGKILL"
+
+
+#: An application's module that cannot be loaded.
+BROKEN = "import no_such_module\n"
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +58,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         yield starter
 
 
-def codes(sessions: list[Any]) -> set[tuple[int, bool]]:
+def codes(sessions: list[Session]) -> set[tuple[int, bool]]:
     return {(one.code, one.clean) for one in sessions}
 
 
@@ -142,47 +146,36 @@ class TestReload:
         site.assert_ended_once()
         site.assert_quiet()
 
-    def test_with_preload_the_workers_are_new_and_the_code_is_not(self, start: Start) -> None:
-        """As gunicorn documents it."""
-        site = start("--workers", "2", "--preload")
-        crowd = Crowd(site.url + "/echo")
-        with crowd.at_work():
-            old = crowd.open()
-            site.publish("new")
-            site.signal(signal.SIGHUP)
-            wait_for(lambda: all(one.code is not None for one in old), "the end of the old sessions")
-            crowd.wait_for_all(version="old")
-            # And the end of it all, with everyone at work.
-            last = crowd.open()
-            site.signal(signal.SIGTERM)
-            wait_for(lambda: all(one.code is not None for one in last), "the end of the last sessions")
-            site.assert_gone(10)
-        assert codes(old + last) == {(1001, True)}
-        site.assert_ended_once()
-        site.assert_quiet()
-
 
 class TestUpgrade:
-    def test_a_new_master_takes_over(self, start: Start) -> None:
-        """SIGUSR2, then SIGTERM to the old one: gunicorn's way to change itself."""
-        site = start()
+    def test_with_preload_new_code_comes_with_a_new_master(self, start: Start) -> None:
+        """SIGHUP replaces the workers only. SIGUSR2 starts a master beside the old one, which then gets SIGTERM."""
+        site = start("--preload")
         crowd = Crowd(site.url + "/echo")
         with crowd.at_work():
-            old = crowd.open()
             site.publish("new")
-            site.signal(signal.SIGUSR2)
-            site.wait_for_workers(2)
-            site.signal(signal.SIGTERM)
-            wait_for(lambda: all(one.code is not None for one in old), "the end of the old sessions")
-            crowd.wait_for_all(version="new")
+            for number, version in ((signal.SIGHUP, "old"), (signal.SIGUSR2, "new")):
+                before = crowd.open()
+                workers = len(site.workers())
+                site.signal(number)
+                wait_for(lambda count=workers + 1: len(site.workers()) == count, "the next worker")
+                if number == signal.SIGUSR2:
+                    site.signal(signal.SIGTERM)
+                self.expect_1001(before)
+                crowd.wait_for_all(version=version)
+            assert crowd.refusals == []
             assert site.wait() == 0
-            assert codes([one for one in crowd.sessions if one.version == "old"]) == {(1001, True)}
-        assert crowd.refusals == []
-        master = int(re.findall(r"Listening at: .*\((\d+)\)", site.error_log.read_text())[-1])
-        os.kill(master, signal.SIGTERM)
-        until(lambda: not is_alive(master), "the end of the new master")
+            last = crowd.open()
+            master = int(re.findall(r"Listening at: .*\((\d+)\)", site.error_log.read_text())[-1])
+            os.kill(master, signal.SIGTERM)
+            self.expect_1001(last)
+            wait_for(lambda: not is_alive(master), "the end of the new master")
         site.assert_ended_once()
         site.assert_quiet()
+
+    def expect_1001(self, sessions: list[Session]) -> None:
+        wait_for(lambda: all(one.code is not None for one in sessions), "the end of all sessions")
+        assert codes(sessions) == {(1001, True)}
 
 
 class TestMaxRequests:
@@ -219,9 +212,21 @@ class TestBooting:
         site.assert_quiet()
 
     def test_an_application_that_cannot_be_loaded_ends_it_with_a_word(self, start: Start) -> None:
-        site = start(code="import no_such_module\n")
+        self.assert_ends(start(code=BROKEN), workers=1)
+
+    def test_a_reload_of_one_ends_it_in_order(self, start: Start) -> None:
+        """gunicorn's rule: a worker that cannot boot ends the master too."""
+        site = start()
+        with wsdriver.connect(site.url + "/echo") as ws:
+            ws.receive(PATIENCE)
+            site.publish("broken", BROKEN)
+            site.signal(signal.SIGHUP)
+            assert ws.receive(PATIENCE) is None
+            assert ws.close_code == 1001
+        self.assert_ends(site, workers=2)
+
+    def assert_ends(self, site: Site, workers: int) -> None:
         assert site.wait() == 3
-        text = site.text()
-        assert "ModuleNotFoundError: No module named 'no_such_module'" in text
-        assert "Worker failed to boot." in text
-        assert len(site.workers()) == 1
+        assert "ModuleNotFoundError: No module named 'no_such_module'" in site.text()
+        assert "Worker failed to boot." in site.text()
+        assert len(site.workers()) == workers
