@@ -203,6 +203,7 @@ class Gunicorn(Server):
         *arguments: more of the command line.
         worker: the worker class.
         application: what to serve.
+        launcher: a file that runs gunicorn, instead of ``-m gunicorn``.
     """
 
     def __init__(
@@ -212,12 +213,14 @@ class Gunicorn(Server):
         worker: str = "wsdriver.worker",
         application: str = "tests.green.apps:app",
         certificates: Certificates | None = None,
+        launcher: str | None = None,
     ) -> None:
         need_module("gunicorn.workers.ggevent")
         super().__init__(directory, certificates)
         config = directory / "gunicorn.conf.py"
         config.write_text(CONFIG)
-        command = ["-m", "gunicorn", "--config", str(config), "-k", worker, "--bind", f"127.0.0.1:{self.port}"]
+        command = ["-m", "gunicorn"] if launcher is None else [launcher]
+        command += ["--config", str(config), "-k", worker, "--bind", f"127.0.0.1:{self.port}"]
         command += ["--error-logfile", str(self.error_log), "--access-logfile", str(self.access_log)]
         command += ["--access-logformat", "%(s)s %(D)s %(L)s %(B)s %(r)s"]
         if certificates is not None:

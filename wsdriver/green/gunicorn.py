@@ -7,8 +7,12 @@ gunicorn imports this before it forks and before gevent patches; nothing here ma
 
 from __future__ import annotations
 
+import faulthandler
+import os
+import signal
 from datetime import datetime
 from functools import partial
+from time import monotonic
 from typing import Any
 
 import gevent
@@ -35,17 +39,32 @@ from wsdriver.options import check_seconds
 
 __all__ = ["WebSocketWorker"]
 
+#: Seconds between two times that the log tells that a worker has all its connections.
+FULL_AGAIN = 60
+
+#: Seconds for which nothing else may run before the log tells of it, at most; half of gunicorn's timeout is enough too.
+BLOCKED = 5.0
+
 
 class _Server(StreamServer):  # type: ignore[misc]  # gevent has no types for it
-    """The server that gunicorn's worker runs, but for two things: it is known to the worker, so that it can stop
-    accepting at once, and a peer that goes away in the TLS handshake is no error.
+    """The server that gunicorn's worker runs, but for three things: it is known to the worker, so that it can stop
+    accepting at once; a peer that goes away in the TLS handshake is no error; and it tells when it takes no more.
     """
 
     worker: WebSocketWorker
+    _told_full: float = -FULL_AGAIN
 
     def start(self) -> None:
+        self._handle_wrapped = self.handle  # which close() takes away
         super().start()
         self.worker.servers.append(self)
+
+    def stop_accepting(self) -> None:
+        super().stop_accepting()
+        if self.started and self.full() and monotonic() - self._told_full >= FULL_AGAIN:
+            self._told_full = monotonic()
+            most = self.worker.worker_connections
+            self.worker.log.warning("this worker has all its %d connections (worker_connections); others wait", most)
 
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> Any:
         try:
@@ -57,9 +76,19 @@ class _Server(StreamServer):  # type: ignore[misc]  # gevent has no types for it
             client_socket.close()
             return None
         try:
-            return self.handle(sock, address)
+            return self._handle_wrapped(sock, address)
         finally:
             sock.close()
+
+
+class _Listener:
+    """What a connection wants to know of the socket that it came from, which may have been closed since."""
+
+    def __init__(self, listener: Any) -> None:
+        self._name = listener.getsockname()
+
+    def getsockname(self) -> Any:
+        return self._name
 
 
 class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -67,8 +96,12 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
 
     A WebSocket request finds a ready :class:`~wsdriver.WebSocket` in ``environ['wsgi.websocket']``; its handshake goes
     out at its first use, so that the application may still answer 401. It is logged in the access log once, at its
-    end. On SIGTERM, SIGHUP and ``max_requests`` all WebSockets are closed with 1001, and the worker leaves as soon as
-    they are gone.
+    end. On SIGTERM, SIGHUP and ``max_requests`` (a WebSocket counts as one) all WebSockets are closed with 1001, and
+    the worker leaves as soon as they are gone. Nobody is refused meanwhile: who had connected already, and asks for a
+    WebSocket only then, gets one that is closed with 1001 as well.
+
+    The error log shows where a worker was blocked when gunicorn kills it for its ``timeout``; and where it was when it
+    crashed in a C extension.
 
     gunicorn's ``worker_connections`` limits how many connections of all kinds a worker takes before it pauses
     accepting. What gunicorn has no setting for, a subclass sets, for each worker: ``gunicorn -k mymodule.Worker``. ::
@@ -99,11 +132,48 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
         self._admission = Admission(self.max_connections, self.max_connections_per_ip)
         self.connections = Registry()
         self.servers: list[StreamServer] = []
+        self._listeners: dict[Any, _Listener] = {}
+        self._noticed: float | None = None
+        self._abort_log: int | None = None
+
+    def init_process(self) -> None:
+        # Patching takes a tenth of a second, and comes before gunicorn sets its handlers. Until then a signal to end
+        # would come to that of the master, which this process has inherited, and be lost.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, super().handle_exit)
+        super().init_process()
+
+    def init_signals(self) -> None:
+        faulthandler.disable()  # what was set up for the master, whose handlers these replace
+        super().init_signals()
+        self._watch_for_abort()
+
+    def _watch_for_abort(self) -> None:
+        """Have the C code of Python write the stack into the error log at a SIGABRT, by which gunicorn kills who is
+        blocked: a handler in Python would have to wait until the call that blocks returns. Then comes gunicorn's own.
+        """
+        handlers = getattr(getattr(self.log, "error_log", None), "handlers", ())
+        files = [handler.stream for handler in handlers if hasattr(handler, "baseFilename") and handler.stream]
+        # A copy, since logs are closed and opened anew.
+        copy = os.dup(files[0].fileno() if files else 2)
+        # (Of this thread alone: others would run on while their stacks are read.)
+        faulthandler.enable(copy, all_threads=False)
+        if self._abort_log is not None:
+            os.close(self._abort_log)
+        self._abort_log = copy
+
+    def handle_usr1(self, sig: int, frame: Any) -> None:
+        super().handle_usr1(sig, frame)  # opens the logs anew, in a greenlet
+        gevent.spawn(self._watch_for_abort)
 
     def run(self) -> None:
         # gunicorn makes its servers of this name; each process has one worker.
         ggevent.StreamServer = type("Server", (_Server,), {"worker": self})
+        self._listeners = {listener: _Listener(listener) for listener in self.sockets}
         super().run()
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        super().handle(self._listeners[listener], client, addr)
 
     def load_wsgi(self) -> None:
         super().load_wsgi()
@@ -117,15 +187,12 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
             return self._application(environ, start_response)
         request = start_response.__self__.req  # a method of gunicorn's Response
         started = datetime.now()
-        # (A browser's EventSource would take a refusal for final; it is let in, told the end, and comes back.)
         environ[TRUSTED_PROXIES] = self.cfg.forwarded_allow_ips
         buffered = partial(gunicorn_buffered, request.unreader)
         takeover = Takeover(environ["gunicorn.socket"], buffered, self.connections.add)
         environ[KEY] = takeover
         if wants_websocket:
             try:
-                if self.connections.closing:
-                    raise HandshakeError("the server is restarting", 503, {"Retry-After": "1"})
                 if self._admission.limited:
                     self._admission.enter(takeover, client_host(environ))
             except HandshakeError as error:
@@ -167,6 +234,7 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
 
     def notify(self) -> None:
         super().notify()
+        self._notice()
         if not self.alive:
             self._leave()
 
@@ -176,6 +244,19 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
             for server in self.servers:
                 server.close()
             self.connections.start_closing()
+
+    def _notice(self) -> None:
+        """Tell when it is long ago that gunicorn's loop came here, which it does once a second."""
+        now = monotonic()
+        if self._noticed is not None:
+            blocked = now - self._noticed - 1.0
+            if blocked >= min(BLOCKED, self.timeout or BLOCKED):  # self.timeout is half of that setting
+                self.log.warning(
+                    "for %.1f seconds nothing else could run: a handler blocks this worker "
+                    "(GEVENT_MONITOR_THREAD_ENABLE=1 shows where)",
+                    blocked,
+                )
+        self._noticed = now
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         super().handle_exit(sig, frame)
