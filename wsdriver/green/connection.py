@@ -13,7 +13,6 @@ handled: then the answers to all of it go out in one system call.
 
 from __future__ import annotations
 
-import logging
 import socket as stdlib_socket
 from dataclasses import replace
 from functools import partial
@@ -31,12 +30,11 @@ from wsdriver.green.failures import dispatch_end
 from wsdriver.green.framelog import FrameLog
 from wsdriver.green.loop import call_in_hub, scratch_of, spawn_for
 from wsdriver.green.options import ConnectionOptions
+from wsdriver.green.peerhost import has_vanished, watch_host
 from wsdriver.green.sockio import get_ident, has_input, read_into, read_tls, unacknowledged
 from wsdriver.green.transport import LARGE, MAX_BURST, Transport
 
 __all__ = ["Connection"]
-
-log = logging.getLogger("wsdriver")
 
 CONNECTING = 0
 OPEN = 1
@@ -54,6 +52,9 @@ MAX_ROOM = 1024 * 1024
 
 #: Reads in one go where one read returns one TLS record; then others have their turn.
 MAX_ROUNDS = 16
+
+#: The heartbeat's own timer may be late by that, as a multiple of ``ping_timeout``; else it judges nobody.
+STOOD_STILL = 1.5
 
 #: Frames of one connection that are handled in one turn of the loop: one read may hold tens of thousands, and who sends
 #: those must not make others wait for them.
@@ -260,7 +261,7 @@ class Connection(Transport):
                 else:
                     count = read_into(self._sock, self._fd, self._scratch)
             except OSError as error:
-                self._lose(error)
+                self._read_failed(error)
                 return
             if count > 0:
                 self._heard = True
@@ -291,6 +292,10 @@ class Connection(Transport):
                 if count == -2:
                     self._watch_writable()
                 return
+
+    def _read_again(self) -> None:
+        if not self._paused and self._rest is None:
+            Transport._read_again(self)
 
     def _handle(self, data: bytes | bytearray, start: int, end: int) -> None:
         """Feed the driver with what was read: with as much as is for one turn; the rest is kept for the next ones."""
@@ -328,7 +333,7 @@ class Connection(Transport):
         try:
             count = read_into(self._sock, self._fd, room)
         except OSError as error:
-            self._lose(error)
+            self._read_failed(error)
             return True
         if count <= 0:
             return False
@@ -560,6 +565,8 @@ class Connection(Transport):
         if self.options.ping is not None and self._driver.pingable:
             self._next_beat = monotonic() + self.options.ping
             self._arm(self.options.ping)
+        elif self.options.ping is not None and self.options.ping_timeout is not None:
+            watch_host(self._sock, self.options.ping, self.options.ping_timeout)
 
     def _stop_heartbeat(self) -> None:
         if self._timer is not None:
@@ -576,7 +583,12 @@ class Connection(Transport):
         """Ping each ``ping`` seconds. Where nothing at all comes within ``ping_timeout`` of one, the peer is gone."""
         now = monotonic()
         timeout = self.options.ping_timeout
-        if self._awaited and timeout is not None and now >= self._awaited + timeout and not self._is_alive():
+        if (
+            self._awaited
+            and timeout is not None
+            and now >= self._awaited + timeout
+            and not self._is_alive(now, timeout)
+        ):
             if self._sock is not None:
                 self._give_up(now - self._awaited)
             return
@@ -601,7 +613,7 @@ class Connection(Transport):
             due = min(due, self._awaited + timeout)
         self._arm(due - now)
 
-    def _is_alive(self) -> bool:
+    def _is_alive(self, now: float, timeout: float) -> bool:
         """Judge a peer that has not been heard: with care, for it costs it its connection."""
         if not self._heard and not self._paused:
             # If our own loop was late, the answer may lie in the socket.
@@ -611,7 +623,15 @@ class Connection(Transport):
             # Our ping may wait behind much else for a slow peer: until it is through, taking bytes is life.
             acknowledged = self.bytes_sent - unacknowledged(self._sock)
             self._heard = self._acknowledged < acknowledged < self._ping_end
-        if self._heard or self._paused:
+            if self._paused and not self._heard:
+                # What it says waits behind what we do not read: its host is asked instead.
+                self._heard = acknowledged > self._acknowledged or not has_vanished(self._sock, timeout)
+            if now > self._awaited + timeout * STOOD_STILL:
+                # We, or the machine that we are on, stood still, and its network maybe with it: that was no silence of
+                # the peer's. It is asked again.
+                self._heard = True
+                self._next_beat = now
+        if self._heard:
             self._heard = False
             self._awaited = 0.0
             return True

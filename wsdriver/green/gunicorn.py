@@ -7,8 +7,9 @@ gunicorn imports this before it forks and before gevent patches; nothing here ma
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import timedelta
 from functools import partial
+from time import monotonic
 from typing import Any
 
 import gevent
@@ -26,6 +27,7 @@ from wsdriver.driver.server import refuse_request
 from wsdriver.environ import is_eventsource, is_websocket
 from wsdriver.exceptions import HandshakeError
 from wsdriver.forwarded import TRUSTED_PROXIES
+from wsdriver.green.accepting import PatientServer
 from wsdriver.green.registry import Registry
 from wsdriver.green.takeover import KEY, Takeover, gunicorn_buffered
 from wsdriver.green.websocket import WebSocket
@@ -34,9 +36,9 @@ from wsdriver.green.wsgi import call_application, end_session
 __all__ = ["WebSocketWorker"]
 
 
-class _Server(StreamServer):  # type: ignore[misc]  # gevent has no types for it
-    """The server that gunicorn's worker runs, but for two things: it is known to the worker, so that it can stop
-    accepting at once, and a peer that goes away in the TLS handshake is no error.
+class _Server(PatientServer):
+    """The server that gunicorn's worker runs, but for three things: it is known to the worker, so that it can
+    stop accepting at once; a peer that goes away in the TLS handshake is no error; and it waits while it cannot accept.
     """
 
     worker: WebSocketWorker
@@ -73,7 +75,7 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
 
     def run(self) -> None:
         # gunicorn makes its servers of this name; each process has one worker.
-        ggevent.StreamServer = type("Server", (_Server,), {"worker": self})
+        ggevent.StreamServer = type("Server", (_Server,), {"worker": self, "log": self.log})
         super().run()
 
     def load_wsgi(self) -> None:
@@ -87,7 +89,7 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
         if not wants_websocket and not is_eventsource(environ):
             return self._application(environ, start_response)
         request = start_response.__self__.req  # a method of gunicorn's Response
-        started = datetime.now()
+        started = monotonic()
         # (A browser's EventSource would take a refusal for final; it is let in, told the end, and comes back.)
         if wants_websocket and self.connections.closing:
             refusal = refuse_request(HandshakeError("the server is restarting", 503, {"Retry-After": "1"}))
@@ -117,8 +119,8 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
             self._log(connection.http_status, connection.bytes_sent, request, environ, started)
         raise StopIteration  # how gunicorn's workers say that the connection has ended
 
-    def _log(self, status: str, sent: int, request: Any, environ: dict[str, Any], started: datetime) -> None:
-        self.log.access(GeventResponse(status, [], sent), request, environ, datetime.now() - started)
+    def _log(self, status: str, sent: int, request: Any, environ: dict[str, Any], started: float) -> None:
+        self.log.access(GeventResponse(status, [], sent), request, environ, timedelta(seconds=monotonic() - started))
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
