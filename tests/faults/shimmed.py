@@ -165,7 +165,7 @@ def step(shim: Shim) -> dict[str, Any]:
                 ends.listen(each)
             waiting = gevent.spawn(wait, ws, waits)
             for seconds in steps:
-                gevent.sleep(0.3)
+                gevent.sleep(0.25)
                 shim.step_clock(seconds)
             waiting.get()
             jumped = time.time() - wall - (monotonic() - real)
