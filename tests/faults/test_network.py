@@ -33,18 +33,18 @@ def test_living_survive_loss_delay_and_a_stall() -> None:
 
 def test_machine_that_slept_asks_again_before_it_judges() -> None:
     """The answers to what it asked before are on their way, but not there yet."""
-    with Network({"ping": 0.3, "ping_timeout": 0.6}, {"ping": None}, packets=False) as network:
+    with Network({"ping": 0.3, "ping_timeout": 1.0}, {"ping": None}, packets=False) as network:
         for _ in range(3):
             network.client.ask("open", "talk", "/echo")
             network.client.ask("open", "idle", "/echo")
-        time.sleep(0.5)
         network.make(held=True)
+        time.sleep(0.45)  # a ping goes out
         network.server.signal(signal.SIGSTOP)
-        time.sleep(1.8)
+        time.sleep(1.7)
         network.server.signal(signal.SIGCONT)
         time.sleep(0.3)
         network.make(held=False)
-        time.sleep(0.6)
+        time.sleep(1.0)
         assert network.server.ask("states") == ["open"] * 6
         network.client.ask("finish")
         until(lambda: network.server.ask("ends")["codes"] == {"1000": 6}, "clean ends")
