@@ -30,7 +30,7 @@ from wsdriver.green.failures import dispatch_end
 from wsdriver.green.framelog import FrameLog
 from wsdriver.green.loop import call_in_hub, scratch_of, spawn_for
 from wsdriver.green.options import ConnectionOptions
-from wsdriver.green.peerhost import has_vanished, watch_host
+from wsdriver.green.peerhost import has_vanished, struggle, watch_host
 from wsdriver.green.sockio import get_ident, has_input, read_into, read_tls, unacknowledged
 from wsdriver.green.transport import LARGE, MAX_BURST, Transport
 
@@ -52,6 +52,9 @@ MAX_ROOM = 1024 * 1024
 
 #: Reads in one go where one read returns one TLS record; then others have their turn.
 MAX_ROUNDS = 16
+
+#: More than any network ever loses.
+ONCE = 1 << 62
 
 #: The heartbeat's own timer may be late by that, as a multiple of ``ping_timeout``; else it judges nobody.
 STOOD_STILL = 1.5
@@ -100,6 +103,7 @@ class Connection(Transport):
         "_rest_start",
         "_scratch",
         "_shut",
+        "_struggle",
         "_turn",
         "_unread",
         "_waiter",
@@ -138,6 +142,7 @@ class Connection(Transport):
         self._awaited = 0.0
         self._acknowledged = 0
         self._ping_end = 0
+        self._struggle = 0  # of the network, when the ping went out
         self._shut = False
         self._open_dispatched = False
         self._close_dispatched = False
@@ -604,6 +609,7 @@ class Connection(Transport):
                 self._heard = False
                 self._ping_end = self.bytes_sent + self._unsent()
                 self._acknowledged = self.bytes_sent - unacknowledged(self._sock)
+                self._struggle = struggle(self._sock)[0]
             if not self._write_blocked:
                 self._flush()
             if self._sock is None:
@@ -619,23 +625,38 @@ class Connection(Transport):
             # If our own loop was late, the answer may lie in the socket.
             self._read()
             self._resume_waiter()
-        if not self._heard and self._sock is not None:
+        if self._sock is None:
+            return False
+        if now > self._awaited + timeout * STOOD_STILL:
+            # We, or the machine that we are on, stood still, and its network maybe with it: that was no silence of the
+            # peer's. It is asked again.
+            self._heard = True
+            self._next_beat = now
+        if not self._heard:
             # Our ping may wait behind much else for a slow peer: until it is through, taking bytes is life.
             acknowledged = self.bytes_sent - unacknowledged(self._sock)
             self._heard = self._acknowledged < acknowledged < self._ping_end
-            if self._paused and not self._heard:
-                # What it says waits behind what we do not read: its host is asked instead.
-                self._heard = acknowledged > self._acknowledged or not has_vanished(self._sock, timeout)
-            if now > self._awaited + timeout * STOOD_STILL:
-                # We, or the machine that we are on, stood still, and its network maybe with it: that was no silence of
-                # the peer's. It is asked again.
-                self._heard = True
-                self._next_beat = now
-        if self._heard:
-            self._heard = False
-            self._awaited = 0.0
+        if not self._heard:
+            return self._host_speaks(now, timeout)
+        self._heard = False
+        self._awaited = 0.0
+        return True
+
+    def _host_speaks(self, now: float, timeout: float) -> bool:
+        """Judge by what the peer's host says, where the peer itself cannot be heard."""
+        lost, silence = struggle(self._sock)
+        if self._paused:
+            # What it says waits behind what we do not read.
+            if has_vanished(self._sock, timeout):
+                return False
+            self._awaited = now - silence if 0 < silence < timeout and unacknowledged(self._sock) > 0 else 0.0
             return True
-        return False
+        if lost <= self._struggle or silence >= timeout:
+            return False
+        # The network loses what we or it say: once, it has its time again, from its host's last word on.
+        self._struggle = ONCE
+        self._awaited = now - silence
+        return True
 
     def _give_up(self, silence: float) -> None:
         if self._unsent() == 0:

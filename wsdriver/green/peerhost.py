@@ -7,38 +7,57 @@ import sys
 from math import ceil
 from typing import Any
 
-__all__ = ["has_vanished", "watch_host"]
+__all__ = ["has_vanished", "struggle", "watch_host"]
 
-#: Fields of Linux's ``struct tcp_info``: probes of a closed window without an answer, segments in flight, and the
-#: milliseconds since the host acknowledged anything.
+#: Fields of Linux's ``struct tcp_info``: probes of a closed window without an answer, segments in flight, milliseconds
+#: since the host acknowledged anything, segments that were sent again, and segments that came out of order.
 _PROBES = slice(3, 4)
 _IN_FLIGHT = slice(24, 28)
 _SINCE_ACKNOWLEDGED = slice(56, 60)
-_SIZE = 60
+_SENT_AGAIN = slice(100, 104)
+_OUT_OF_ORDER = slice(224, 228)  # from Linux 5.4 on
+_SIZE = 228
 
 #: Probes that the system sends to a host that does not answer, before it takes it for lost.
 _COUNT = 3
+
+
+def _tell(sock: Any, *fields: slice) -> list[int] | None:
+    """Return what the system tells of a connection; None where it does not (it is not Linux, or this is no TCP)."""
+    if sys.platform != "linux":
+        return None
+    try:
+        info: bytes = sock.getsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_INFO, _SIZE)
+    except OSError:
+        return None
+    return [int.from_bytes(info[field], sys.byteorder) for field in fields]
 
 
 def has_vanished(sock: Any, seconds: float) -> bool:
     """Tell whether the peer's host has said nothing at all for so long, though TCP wants an answer of it.
 
     A host answers for a process that does not read, and says that it has no room: that is life. False where the system
-    does not tell (it is not Linux, or this is no TCP).
+    does not tell.
     """
-    option = getattr(stdlib_socket, "TCP_INFO", None)
-    if option is None or sys.platform != "linux":
+    told = _tell(sock, _PROBES, _IN_FLIGHT, _SINCE_ACKNOWLEDGED)
+    if told is None:
         return False
-    try:
-        info: bytes = sock.getsockopt(stdlib_socket.IPPROTO_TCP, option, _SIZE)
-    except OSError:
-        return False  # no TCP
-    if len(info) < _SIZE:
-        return False
-    fields = (_PROBES, _IN_FLIGHT, _SINCE_ACKNOWLEDGED)
-    probes, in_flight, since = (int.from_bytes(info[field], sys.byteorder) for field in fields)
+    probes, in_flight, since = told
     # (One probe may be on its way; a second one goes out only where the first has not been answered.)
     return since >= seconds * 1000 and (in_flight > 0 or probes > 1)
+
+
+def struggle(sock: Any) -> tuple[int, float]:
+    """Return how many segments were lost or late so far, either way, and the seconds since the host's last word.
+
+    Where that number grows, and the host does speak, it is the network that keeps a peer's answer. It never grows where
+    the system does not tell.
+    """
+    told = _tell(sock, _SENT_AGAIN, _OUT_OF_ORDER, _SINCE_ACKNOWLEDGED)
+    if told is None:
+        return 0, 0.0
+    again, out_of_order, since = told
+    return again + out_of_order, since / 1000
 
 
 def watch_host(sock: Any, ping: float, timeout: float) -> None:
