@@ -78,18 +78,20 @@ class Network:
 
     Attributes:
         loses: whether packets can be lost: else only the other faults are there.
+        kind: what it is, in words.
     """
 
     def __init__(self, server: dict[str, Any], client: dict[str, Any], packets: bool = True) -> None:
         self._link: subprocess.Popen[bytes] | None = None
         self.loses = packets
+        self.kind = "packets" if packets else "a proxy"
         self._ends: list[End] = []
         try:
             if packets:
                 self.server = self._end("server", SERVER, CLIENT, server)
                 if self.server.refusal:
-                    print(f"no network of our own ({self.server.refusal['error']}): no packets can be lost here")
                     self.loses = False
+                    self.kind = f"a proxy, for this machine lets us have no network ({self.server.refusal['error']})"
             if self.loses:
                 self.client = self._end("client", CLIENT, SERVER, client)
                 cables = (self.server.cable, self.client.cable)

@@ -43,11 +43,11 @@ def test_server_that_stood_still_longer_than_its_timeouts_keeps_the_living(tmp_p
     """Their pongs wait in its sockets; and those whose pings it has not sent yet are not silent."""
     with Peer(tmp_path, "stream", ping=0.3, ping_timeout=0.3) as server:
         clients = [wsdriver.connect(f"{server.url}/echo", ping=None) for _ in range(5)]
-        gevent.sleep(0.5)
+        gevent.sleep(0.4)
         os.kill(server.pid, signal.SIGSTOP)
-        gevent.sleep(0.9)
+        gevent.sleep(0.8)
         os.kill(server.pid, signal.SIGCONT)
-        gevent.sleep(0.7)
+        gevent.sleep(0.5)
         for ws in clients:
             ws.send("still here")
             assert ws.receive(5) == "still here"

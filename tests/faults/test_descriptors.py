@@ -23,7 +23,7 @@ resource = pytest.importorskip("resource")
 TEXT = 1
 CLOSE = 8
 
-WAIT = 1.2  # seconds without a descriptor
+WAIT = 0.8  # seconds without a descriptor
 
 
 @contextmanager

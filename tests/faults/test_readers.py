@@ -32,7 +32,7 @@ LIMIT = 256 * KB
 
 #: More than a kernel's buffers take for one connection.
 SIZE = 32 * KB
-COUNT = 400
+COUNT = 250
 
 FAST = 4
 PATIENCE = 20.0
