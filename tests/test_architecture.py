@@ -26,6 +26,7 @@ LAYERS = {
     "codes": 0,
     "events": 0,
     "exceptions": 0,
+    "log": 0,
     "options": 0,
     "pure": 0,
     "version": 0,

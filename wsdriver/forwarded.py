@@ -8,7 +8,6 @@ FORWARDED_ALLOW_IPS, as in gunicorn and uvicorn.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -16,6 +15,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Any
 
 from wsdriver.exceptions import ConfigurationError
+from wsdriver.log import log
 
 __all__ = [
     "FORWARDED_HEADERS",
@@ -28,8 +28,6 @@ __all__ = [
     "is_trusted_proxy",
     "says_secure",
 ]
-
-log = logging.getLogger("wsdriver")
 
 #: Where the environ holds addresses and networks: a list, or one str with commas; ``'*'`` is everybody.
 TRUSTED_PROXIES = "wsdriver.trusted_proxies"

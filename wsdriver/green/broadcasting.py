@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -15,14 +14,13 @@ from wsdriver.framing.opcodes import BINARY, TEXT
 from wsdriver.green.loop import call_in_hub
 from wsdriver.green.transport import MAX_BURST, Transport
 from wsdriver.green.waking import pass_turn
+from wsdriver.log import log
 
 if TYPE_CHECKING:
     from wsdriver.green.connection import Connection
     from wsdriver.green.eventsource import EventSource
 
 __all__ = ["broadcast"]
-
-log = logging.getLogger("wsdriver")
 
 #: Bytes that a small message counts for, by the time that it takes to send it.
 MIN_COST = 2048

@@ -32,6 +32,7 @@ cdef class Connection(Transport):
     cdef Py_ssize_t _rest_start
     cdef bytearray _scratch
     cdef bint _shut
+    cdef long long _struggle
     cdef object _turn
     cdef Py_ssize_t _unread
     cdef object _waiter

@@ -13,7 +13,6 @@ handled: then the answers to all of it go out in one system call.
 
 from __future__ import annotations
 
-import logging
 import socket as stdlib_socket
 from dataclasses import replace
 from functools import partial
@@ -31,12 +30,11 @@ from wsdriver.green.failures import dispatch_end
 from wsdriver.green.framelog import FrameLog
 from wsdriver.green.loop import call_in_hub, scratch_of, spawn_for
 from wsdriver.green.options import ConnectionOptions
+from wsdriver.green.peerhost import has_vanished, struggle, watch_host
 from wsdriver.green.sockio import get_ident, has_input, read_into, read_tls, unacknowledged
 from wsdriver.green.transport import LARGE, MAX_BURST, Transport
 
 __all__ = ["Connection"]
-
-log = logging.getLogger("wsdriver")
 
 CONNECTING = 0
 OPEN = 1
@@ -54,6 +52,12 @@ MAX_ROOM = 1024 * 1024
 
 #: Reads in one go where one read returns one TLS record; then others have their turn.
 MAX_ROUNDS = 16
+
+#: More than any network ever loses.
+ONCE = 1 << 62
+
+#: The heartbeat's own timer may be late by that, as a multiple of ``ping_timeout``; else it judges nobody.
+STOOD_STILL = 1.5
 
 #: Frames of one connection that are handled in one turn of the loop: one read may hold tens of thousands, and who sends
 #: those must not make others wait for them.
@@ -99,6 +103,7 @@ class Connection(Transport):
         "_rest_start",
         "_scratch",
         "_shut",
+        "_struggle",
         "_turn",
         "_unread",
         "_waiter",
@@ -137,6 +142,7 @@ class Connection(Transport):
         self._awaited = 0.0
         self._acknowledged = 0
         self._ping_end = 0
+        self._struggle = 0  # of the network, when the ping went out
         self._shut = False
         self._open_dispatched = False
         self._close_dispatched = False
@@ -264,7 +270,7 @@ class Connection(Transport):
                 else:
                     count = read_into(self._sock, self._fd, self._scratch)
             except OSError as error:
-                self._lose(error)
+                self._read_failed(error)
                 return
             if count > 0:
                 self._heard = True
@@ -302,6 +308,10 @@ class Connection(Transport):
                 if count == -2:
                     self._watch_writable()
                 return
+
+    def _read_again(self) -> None:
+        if not self._paused and self._rest is None:
+            Transport._read_again(self)
 
     def _handle_rest(self, rest: bytes) -> None:
         """Handle as much as is for one turn of what was read before; the rest is kept for the next ones."""
@@ -359,7 +369,7 @@ class Connection(Transport):
         try:
             count = read_into(self._sock, self._fd, room)
         except OSError as error:
-            self._lose(error)
+            self._read_failed(error)
             return True
         if count <= 0:
             return False
@@ -594,6 +604,8 @@ class Connection(Transport):
         if self.options.ping is not None and self._driver.pingable:
             self._next_beat = monotonic() + self.options.ping
             self._arm(self.options.ping)
+        elif self.options.ping is not None and self.options.ping_timeout is not None:
+            watch_host(self._sock, self.options.ping, self.options.ping_timeout)
 
     def _stop_heartbeat(self) -> None:
         if self._timer is not None:
@@ -610,7 +622,12 @@ class Connection(Transport):
         """Ping each ``ping`` seconds. Where nothing at all comes within ``ping_timeout`` of one, the peer is gone."""
         now = monotonic()
         timeout = self.options.ping_timeout
-        if self._awaited and timeout is not None and now >= self._awaited + timeout and not self._is_alive():
+        if (
+            self._awaited
+            and timeout is not None
+            and now >= self._awaited + timeout
+            and not self._is_alive(now, timeout)
+        ):
             if self._sock is not None:
                 self._give_up(now - self._awaited)
             return
@@ -626,6 +643,7 @@ class Connection(Transport):
                 self._heard = False
                 self._ping_end = self.bytes_sent + self._unsent()
                 self._acknowledged = self.bytes_sent - unacknowledged(self._sock)
+                self._struggle = struggle(self._sock)[0]
             if not self._write_blocked:
                 self._flush()
             if self._sock is None:
@@ -635,21 +653,44 @@ class Connection(Transport):
             due = min(due, self._awaited + timeout)
         self._arm(due - now)
 
-    def _is_alive(self) -> bool:
+    def _is_alive(self, now: float, timeout: float) -> bool:
         """Judge a peer that has not been heard: with care, for it costs it its connection."""
         if not self._heard and not self._paused:
             # If our own loop was late, the answer may lie in the socket.
             self._read()
             self._resume_waiter()
-        if not self._heard and self._sock is not None:
+        if self._sock is None:
+            return False
+        if now > self._awaited + timeout * STOOD_STILL:
+            # We, or the machine that we are on, stood still, and its network maybe with it: that was no silence of the
+            # peer's. It is asked again.
+            self._heard = True
+            self._next_beat = now
+        if not self._heard:
             # Our ping may wait behind much else for a slow peer: until it is through, taking bytes is life.
             acknowledged = self.bytes_sent - unacknowledged(self._sock)
             self._heard = self._acknowledged < acknowledged < self._ping_end
-        if self._heard or self._paused:
-            self._heard = False
-            self._awaited = 0.0
+        if not self._heard:
+            return self._host_speaks(now, timeout)
+        self._heard = False
+        self._awaited = 0.0
+        return True
+
+    def _host_speaks(self, now: float, timeout: float) -> bool:
+        """Judge by what the peer's host says, where the peer itself cannot be heard."""
+        lost, silence = struggle(self._sock)
+        if self._paused:
+            # What it says waits behind what we do not read.
+            if has_vanished(self._sock, timeout):
+                return False
+            self._awaited = now - silence if 0 < silence < timeout and unacknowledged(self._sock) > 0 else 0.0
             return True
-        return False
+        if lost <= self._struggle or silence >= timeout:
+            return False
+        # The network loses what we or it say: once, it has its time again, from its host's last word on.
+        self._struggle = ONCE
+        self._awaited = now - silence
+        return True
 
     def _give_up(self, silence: float) -> None:
         if self._unsent() == 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket as stdlib_socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,11 +19,10 @@ from wsdriver.green.takeover import takeover_of
 from wsdriver.green.transport import Transport
 from wsdriver.green.wsgi import WsgiResponse
 from wsdriver.http import check_header, serialize_head
+from wsdriver.log import log
 from wsdriver.options import check_int, check_seconds, make_options
 
 __all__ = ["EventSource", "EventSourceOptions"]
-
-log = logging.getLogger("wsdriver")
 
 #: Seconds that a client has, after the last byte, to close its side.
 LINGER = 1.0
@@ -222,7 +220,7 @@ class EventSource(Transport):
             try:
                 count = read_into(self._sock, self._fd, scratch)
             except OSError as error:
-                self._lose(error)
+                self._read_failed(error)
                 return
             if count == 0:
                 self._lose(ConnectionResetError("the client went away"))

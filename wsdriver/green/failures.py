@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Protocol
 
-__all__ = ["dispatch_end", "report"]
+from wsdriver.log import log
 
-log = logging.getLogger("wsdriver")
+__all__ = ["dispatch_end", "report"]
 
 
 class Listened(Protocol):

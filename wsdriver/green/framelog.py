@@ -6,7 +6,6 @@ there. Payloads are never shown beyond their first bytes, nor are header fields,
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -16,10 +15,9 @@ from wsdriver.driver.versions import VERSIONS, Masking, Opening, Version
 from wsdriver.framing.opcodes import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 from wsdriver.framing.unmasking import FrameUnmasker, frame_mask_04, masking_key_04
 from wsdriver.http import MAX_HEAD, Headers, authority_of
+from wsdriver.log import log
 
 __all__ = ["FrameLog", "HixieFrames", "HybiFrames"]
-
-log = logging.getLogger("wsdriver")
 
 #: Bytes of a payload that are shown, and of a head's first line.
 PREVIEW = 16

@@ -10,7 +10,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import signal
-from datetime import datetime
+from datetime import timedelta
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -30,6 +30,7 @@ from wsdriver.driver.server import reason_of, refuse_request
 from wsdriver.environ import is_eventsource, is_websocket
 from wsdriver.exceptions import HandshakeError
 from wsdriver.forwarded import TRUSTED_PROXIES, client_host
+from wsdriver.green.accepting import PatientServer
 from wsdriver.green.admission import Admission, check_limit
 from wsdriver.green.registry import Registry
 from wsdriver.green.takeover import KEY, Takeover, gunicorn_buffered
@@ -46,9 +47,10 @@ FULL_AGAIN = 60
 BLOCKED = 5.0
 
 
-class _Server(StreamServer):  # type: ignore[misc]  # gevent has no types for it
-    """The server that gunicorn's worker runs, but for three things: it is known to the worker, so that it can stop
-    accepting at once; a peer that goes away in the TLS handshake is no error; and it tells when it takes no more.
+class _Server(PatientServer):
+    """The server that gunicorn's worker runs, but for four things: it is known to the worker, so that it can stop
+    accepting at once; a peer that goes away in the TLS handshake is no error; it waits while it cannot accept; and it
+    tells when it takes no more.
     """
 
     worker: WebSocketWorker
@@ -168,7 +170,7 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
 
     def run(self) -> None:
         # gunicorn makes its servers of this name; each process has one worker.
-        ggevent.StreamServer = type("Server", (_Server,), {"worker": self})
+        ggevent.StreamServer = type("Server", (_Server,), {"worker": self, "log": self.log})
         self._listeners = {listener: _Listener(listener) for listener in self.sockets}
         super().run()
 
@@ -186,7 +188,7 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
         if not wants_websocket and not is_eventsource(environ):
             return self._application(environ, start_response)
         request = start_response.__self__.req  # a method of gunicorn's Response
-        started = datetime.now()
+        started = monotonic()
         environ[TRUSTED_PROXIES] = self.cfg.forwarded_allow_ips
         buffered = partial(gunicorn_buffered, request.unreader)
         takeover = Takeover(environ["gunicorn.socket"], buffered, self.connections.add)
@@ -207,7 +209,7 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
             self._admission.leave(takeover)
 
     def _call(
-        self, takeover: Takeover, environ: dict[str, Any], start_response: Any, request: Any, started: datetime
+        self, takeover: Takeover, environ: dict[str, Any], start_response: Any, request: Any, started: float
     ) -> Any:
         """Call the application; if it took the connection, see that through to its end."""
         failure: BaseException | None = None
@@ -227,8 +229,8 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
             self._log(connection.http_status, connection.bytes_sent, request, environ, started)
         raise StopIteration  # how gunicorn's workers say that the connection has ended
 
-    def _log(self, status: str, sent: int, request: Any, environ: dict[str, Any], started: datetime) -> None:
-        self.log.access(GeventResponse(status, [], sent), request, environ, datetime.now() - started)
+    def _log(self, status: str, sent: int, request: Any, environ: dict[str, Any], started: float) -> None:
+        self.log.access(GeventResponse(status, [], sent), request, environ, timedelta(seconds=monotonic() - started))
 
     # --- the end ----------------------------------------------------------------------------------------------------
 

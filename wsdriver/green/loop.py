@@ -8,7 +8,6 @@ calls are done in that thread, and block their own.
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from gevent.hub import Hub
 
 from wsdriver.green.native import allocate_lock, start_thread
 from wsdriver.green.waking import Signal
+from wsdriver.log import log
 
 __all__ = ["call_in_hub", "io_hub", "is_io_hub", "scratch_of", "spawn_for"]
 
@@ -29,7 +29,6 @@ SCRATCH = 132 * 1024
 #: Seconds between looks at whether the other thread is still there.
 PATIENCE = 1
 
-log = logging.getLogger("wsdriver")
 
 #: The hub of the connections of threads, by the process that it lives in: a fork leaves threads behind.
 _io_hubs: dict[int, Hub] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket as stdlib_socket
 from time import monotonic
 from typing import Any, NamedTuple
@@ -12,11 +11,10 @@ import gevent
 from wsdriver.exceptions import HandshakeError
 from wsdriver.forwarded import FORWARDED_HEADERS, forwarded_client, is_trusted, says_secure
 from wsdriver.http import Headers
+from wsdriver.log import log
 from wsdriver.proxy_protocol import MAX_SIZE, ProxyHeadReader
 
 __all__ = ["Client", "by_headers", "by_proxy_protocol"]
-
-log = logging.getLogger("wsdriver")
 
 
 class Client(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _socket
-import logging
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,12 +11,12 @@ from typing import Any
 
 import gevent
 from gevent import getcurrent
-from gevent.server import StreamServer
 
 from wsdriver.driver.driver import Driver
 from wsdriver.environ import Environ
 from wsdriver.exceptions import ConfigurationError, HandshakeError
 from wsdriver.forwarded import TRUSTED_PROXIES, check_trusted
+from wsdriver.green.accepting import PatientServer
 from wsdriver.green.admission import Admission, check_limit
 from wsdriver.green.deadlines import Deadlines
 from wsdriver.green.flashpolicy import answer_policy
@@ -31,11 +30,10 @@ from wsdriver.green.waiting import do_handshake
 from wsdriver.green.websocket import WebSocket
 from wsdriver.green.wsgi import end_session
 from wsdriver.http import Request
+from wsdriver.log import log
 from wsdriver.options import check_bool, make_options
 
 __all__ = ["ServerOptions", "WebSocketServer"]
-
-log = logging.getLogger("wsdriver")
 
 
 @dataclass(frozen=True)
@@ -184,7 +182,7 @@ class StreamWebSocket(WebSocket):
         return self._deadline
 
 
-class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no types for it
+class WebSocketServer(PatientServer):
     """Serves WebSockets: ``handler(ws)`` runs in a greenlet of its own for each connection.
 
     ::
@@ -279,9 +277,9 @@ class WebSocketServer(StreamServer):  # type: ignore[misc]  # gevent has no type
         own = type(self).handle is WebSocketServer.handle and "handle" not in vars(self)
         self._direct = plain and own and endless and self._spawn is not None
 
-    def do_read(self) -> Any:
+    def _take(self) -> Any:
         if not self._direct:
-            return super().do_read()
+            return super()._take()
         listener = self.socket
         try:
             fd, address = listener._accept()

@@ -10,11 +10,12 @@ The end. ``_release`` is the only place where the socket is closed, and every wa
 
 from __future__ import annotations
 
+import errno
 import socket as stdlib_socket
 from time import monotonic
 from typing import Any
 
-from gevent import get_hub, getcurrent
+from gevent import get_hub, getcurrent, spawn_later
 from gevent.hub import Waiter
 
 from wsdriver.exceptions import ConnectionClosed
@@ -36,6 +37,10 @@ CALL_COST = 8192
 
 #: From this size on, a server's payload is not copied into the buffer.
 LARGE = 32768
+
+#: The system is short of memory: the connection is as it was, and what failed may be tried again, in so many seconds.
+SHORT = frozenset([errno.ENOBUFS, errno.ENOMEM])
+PAUSE = 0.1
 
 #: The ``outbound_limit`` of broadcasts, where the options have none.
 BROADCAST_LIMIT = 1024 * 1024
@@ -175,6 +180,18 @@ class Transport:
         self._reader.start(self._on_readable)
         return True
 
+    def _read_failed(self, error: OSError) -> None:
+        """A read said that the connection is gone; or that there is no memory for it now. (TLS cannot go on then.)"""
+        if error.errno in SHORT and not self._secure:
+            self._reader.stop()
+            spawn_later(PAUSE, self._read_again)
+        else:
+            self._lose(error)
+
+    def _read_again(self) -> None:
+        if self._reader is not None:
+            self._reader.start(self._on_readable)
+
     # --- writing ----------------------------------------------------------------------------------------------------
 
     def _flush(self) -> None:
@@ -189,7 +206,11 @@ class Transport:
                 else:
                     count = write_both(self._sock, self._fd, out, self._split, self._large, self._large_start)
             except OSError as error:
-                self._write_failed(error)
+                if error.errno in SHORT and not self._secure:
+                    self._write_blocked = True
+                    spawn_later(PAUSE, self._watch_writable)
+                else:
+                    self._write_failed(error)
                 return
             if count < 0:
                 self._await_socket(count)
@@ -278,6 +299,8 @@ class Transport:
         return size
 
     def _watch_writable(self) -> None:
+        if self._sock is None:
+            return
         if self._writer is None:
             self._writer = self._loop.io(self._sock.fileno(), WRITE)
         if not self._writer.active:

@@ -6,7 +6,6 @@ which frameworks wrap.
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -18,14 +17,13 @@ from wsdriver.environ import Environ
 from wsdriver.exceptions import ConnectionClosed
 from wsdriver.green.failures import dispatch_end, report
 from wsdriver.green.takeover import Takeover
+from wsdriver.log import log
 
 if TYPE_CHECKING:
     from wsdriver.green.connection import Connection
     from wsdriver.green.eventsource import EventSource
 
 __all__ = ["WsgiResponse", "call_application", "end_session"]
-
-log = logging.getLogger("wsdriver")
 
 #: Servers that want a status before they are content, by the module that iterates a response.
 _SERVERS = ("gevent.pywsgi", "gunicorn.workers.", "werkzeug.serving", "wsgiref.handlers")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,10 +14,9 @@ from wsdriver.green.channel.position import Entry
 from wsdriver.green.loop import call_in_hub, is_io_hub
 from wsdriver.green.sockio import get_ident
 from wsdriver.green.waking import Turn, hub_here
+from wsdriver.log import log
 
 __all__ = ["Audience", "Encode", "Manner"]
-
-log = logging.getLogger("wsdriver")
 
 #: Makes what a member gets of a message and its id.
 Encode = Callable[[Any, "str | None"], Any]

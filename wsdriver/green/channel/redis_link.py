@@ -10,7 +10,6 @@ All of it runs in one hub, and in that hub's thread; others add to its queues un
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
 from collections import deque
@@ -33,13 +32,12 @@ from wsdriver.green.loop import io_hub
 from wsdriver.green.native import allocate_lock
 from wsdriver.green.sockio import get_ident
 from wsdriver.green.waking import Signal, Turn, is_main_thread, time_left
+from wsdriver.log import log
 
 if TYPE_CHECKING:
     from wsdriver.green.channel.shared import SharedRoom
 
 __all__ = ["Link", "Publication", "link_to"]
-
-log = logging.getLogger("wsdriver")
 
 #: Before the first attempt has ended, while connected, and while not.
 STARTING = "starting"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,13 +14,12 @@ from wsdriver.green.channel.redis_link import AWAY, UP, Publication, link_to
 from wsdriver.green.channel.room import Room
 from wsdriver.green.channel.script import parse_push, parse_stream_entry
 from wsdriver.green.waking import Signal, time_left
+from wsdriver.log import log
 
 if TYPE_CHECKING:
     from wsdriver.green.channel.feed import Feed
 
 __all__ = ["SharedRoom"]
-
-log = logging.getLogger("wsdriver")
 
 #: Messages that are read in one go after the connection was lost.
 BATCH = 100

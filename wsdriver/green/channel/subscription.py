@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +11,12 @@ from wsdriver.green.channel.feed import Feed
 from wsdriver.green.channel.position import Position
 from wsdriver.green.native import start_thread
 from wsdriver.green.waking import hub_here
+from wsdriver.log import log
 
 if TYPE_CHECKING:
     from wsdriver.green.channel.room import Room
 
 __all__ = ["Subscription"]
-
-log = logging.getLogger("wsdriver")
 
 
 class Subscription:

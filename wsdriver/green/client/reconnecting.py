@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -16,11 +15,10 @@ from wsdriver.green.client.connecting import ClientWebSocket, open_websocket
 from wsdriver.green.client.opening import check_url
 from wsdriver.green.client.options import ClientOptions
 from wsdriver.http import without_password
+from wsdriver.log import log
 from wsdriver.options import check_int, check_seconds, make_options
 
 __all__ = ["Backoff", "is_permanent", "reconnect"]
-
-log = logging.getLogger("wsdriver")
 
 #: Where the jitter comes from.
 random = secrets.SystemRandom()
