@@ -31,6 +31,7 @@ cdef class Connection(Transport):
     cdef bytes _rest
     cdef Py_ssize_t _rest_start
     cdef bytearray _scratch
+    cdef bint _running
     cdef bint _shut
     cdef object _turn
     cdef Py_ssize_t _unread
