@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import FrameType
 
 from tests.bench.server import ROOT, environment
 from tests.soak import report
@@ -53,15 +55,25 @@ def run_endings(batches: list[list[str]], sides: list[str], connections: int) ->
             text=True,
         )
         assert process.stdout is not None
-        with process:
+        try:
             for line in process.stdout:
                 outcome = Outcome(**json.loads(line))
                 outcomes.append(outcome)
                 said = "; ".join(outcome.faults) or "nothing lost"
                 say(f"{outcome.title}, {outcome.side}: {outcome.connections / outcome.seconds:,.0f}/s: {said}")
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            process.communicate()
     if len(outcomes) != sum(map(len, batches)) * len(sides):
         raise RuntimeError("a run of endings has not come to its end")
     return outcomes
+
+
+def end(signum: int, frame: FrameType | None) -> None:
+    """Leave through every finally: servers and clients are processes."""
+    raise KeyboardInterrupt
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -107,6 +119,9 @@ def main(arguments: list[str] | None = None) -> int:
     except NotPossible as error:
         say(str(error))
         return 1
+    except KeyboardInterrupt:
+        say("interrupted: nothing is reported")
+        return 130
     tables = ([report.of_load(loads)] if loads else []) + ([report.of_endings(outcomes)] if outcomes else [])
     text = "\n\n".join(tables)
     print(text)
@@ -118,4 +133,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, end)
     sys.exit(main())

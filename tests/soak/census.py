@@ -52,7 +52,7 @@ def resident_mib() -> float:
 
 def traced_growth(run: Callable[[], object]) -> tuple[int, list[str]]:
     """Call something twice; return by how many bytes the second call left more than the first, and where most."""
-    tracemalloc.start(5)
+    tracemalloc.start()
     try:
         run()
         gc.collect()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import json
 import logging
 import sys
@@ -55,7 +56,7 @@ class Outcome:
         seconds: that it took.
         codes: close codes, by how many listeners heard them.
         before, after: descriptors, greenlets and watchers.
-        objects: that the garbage collector knows, before and after.
+        objects: that the garbage collector knows, but for what the imports made, before and after.
         resident: MiB before and after.
         traced: bytes that a tenth of the connections left, of what Python allocates.
         faults: what was wrong.
@@ -112,14 +113,17 @@ class Trial:
         """What is wrong by now, when no connection should be left."""
         tally, kind = self.tally, self.kind
         told = tally.heard.total()
-        opened = self._made // kind.opens if kind.opens else 0
-        return [
-            *(f"{told} were told of their end, of {tally.opened}" for _ in [0] if told != tally.opened),
-            *(f"{tally.twice} were told twice" for _ in [0] if tally.twice),
-            *(f"{tally.opened} opened, not {opened}" for _ in [0] if tally.opened != opened),
-            *(f"{tally.went_through} sends did not block" for _ in [0] if tally.went_through),
-            *(f"{number} peers: {what}" for what, number in tally.stuck.items()),
-        ]
+        most = self._made // kind.opens if kind.opens else 0
+        # (A server's RST may take back its answer, where its client has not read that yet.)
+        least = most - self._made // 20 if tally.refused else most
+        wrong = {
+            f"{told} were told of their end, of {tally.opened}": told != tally.opened,
+            f"{tally.twice} were told twice": tally.twice > 0,
+            f"{tally.opened} opened, not {most}": not least <= tally.opened <= most,
+            f"{tally.went_through} sends did not block": tally.went_through > 0,
+        }
+        stuck = [f"{number} peers: {what}" for what, number in tally.stuck.items()]
+        return [what for what, is_so in wrong.items() if is_so] + stuck
 
     def _script(self, sock: Any, secure: bool, number: int, path: str | None) -> None:
         """Be the peer."""
@@ -318,6 +322,9 @@ def main() -> int:
     options = parser.parse_args()
     # 50,000 tracebacks of handlers that were meant to fail are for nobody.
     logging.getLogger("wsdriver").setLevel(logging.CRITICAL)
+    # What the imports have made is of no interest, and would make each count take its time.
+    gc.collect()
+    gc.freeze()
     bad = 0
     with tempfile.TemporaryDirectory(prefix="wsdriver-soak-") as folder:
         certificates = make_certificates(Path(folder))

@@ -21,7 +21,7 @@ from tests.soak.numbered import Judge, Stream
 ACTIVE, COMPRESSING = 100, 20
 
 #: Messages of one turn.
-TURN = 16
+TURN = 12
 
 #: Seconds that the answers to the last messages may take.
 PATIENCE = 60
