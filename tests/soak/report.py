@@ -78,7 +78,15 @@ def of_endings(outcomes: list[Outcome]) -> str:
             ]
         )
     head = ["how it ends", "ours is the", "connections", "of them TLS", "per s", "opened", "`close` events", "codes"]
-    head += ["descriptors: before / after", "greenlets", "watchers", "objects", "tracemalloc KiB", "RSS MiB", "verdict"]
+    head += [
+        "descriptors: before / after",
+        "greenlets",
+        "watchers",
+        "objects",
+        "tracemalloc KiB",
+        "RSS MiB: before / half time / after",
+        "verdict",
+    ]
     faults = [(f"{each.title}, {each.side}", each.faults) for each in outcomes]
     return (
         "### Endings\n\nConnections made and ended in turn, blocking handlers and ones of listeners, both ends in one"

@@ -30,8 +30,8 @@ cdef class Connection(Transport):
     cdef list _ready
     cdef bytes _rest
     cdef Py_ssize_t _rest_start
-    cdef bytearray _scratch
     cdef bint _running
+    cdef bytearray _scratch
     cdef bint _shut
     cdef object _turn
     cdef Py_ssize_t _unread
