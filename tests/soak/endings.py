@@ -303,10 +303,9 @@ def soak(name: str, side: str, connections: int, certificates: Certificates) -> 
         outcome.faults.append(f"{outcome.objects[1] - outcome.objects[0]} objects more than before")
     if outcome.traced > TRACED:
         outcome.faults.append(f"{outcome.traced:,} bytes more are allocated than before: {most}")
-    if outcome.resident[2] - outcome.resident[1] > RESIDENT_MIB:
-        outcome.faults.append(
-            f"{outcome.resident[2] - outcome.resident[1]:.1f} MiB more are resident than at half time"
-        )
+    grown = outcome.resident[2] - outcome.resident[1]
+    if grown > RESIDENT_MIB:
+        outcome.faults.append(f"{grown:.1f} MiB more are resident than at half time")
     return outcome
 
 
