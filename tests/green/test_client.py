@@ -14,7 +14,7 @@ from typing import Any
 import gevent
 import pytest
 from gevent import socket
-from gevent.event import AsyncResult
+from gevent.event import AsyncResult, Event
 
 import wsdriver
 from tests.support.net import frame, free_port, read_head
@@ -707,3 +707,65 @@ def test_script_that_sleeps_behind_a_send_has_sent_all_the_same() -> None:
         ws.send("not resumed by a message")
         assert ws.buffered_amount == 0
         assert [ws.receive(5) for _ in range(9)] == [str(number) for number in range(1, 10)]
+
+
+class TestLeftBehind:
+    """Listeners are called by who is in run(). Where that greenlet has gone, they hear of the end all the same."""
+
+    @pytest.mark.parametrize("how", ["kill", "timeout", "error", "kill in send"])
+    def test_listener_hears_the_end_once_when_run_is_left_early(self, how: str) -> None:
+        heard: list[Any] = []
+        there, left, over = Event(), Event(), Event()
+
+        def client(url: str) -> None:
+            try:
+                with wsdriver.connect(url) as ws, gevent.Timeout(0.1 if how == "timeout" else None):
+                    ws.on("close", lambda event: heard.append(event.code))
+                    ws.on("message", fail)
+                    there.set()
+                    ws.send(bytes(8 * 1024 * 1024) if how == "kill in send" else "x")
+                    ws.run()
+            except (gevent.Timeout, ZeroDivisionError):
+                left.set()
+
+        def fail(event: Any) -> None:
+            if how == "error":
+                raise ZeroDivisionError
+
+        def handler(ws: wsdriver.WebSocket) -> None:
+            ws.accept()
+            if how == "kill in send":
+                over.wait(20)
+            echo(ws)
+
+        with serving(handler, close_timeout=1) as server, gevent.Timeout(20):
+            greenlet = gevent.spawn(client, server.url)
+            assert there.wait(10)
+            if how.startswith("kill"):
+                greenlet.kill()
+            else:
+                assert left.wait(10)
+            gevent.sleep(0.1)  # for a second one that must not come
+            over.set()
+        assert heard == [1011 if how == "error" else 1006]
+
+    def test_end_is_told_behind_the_messages_that_another_greenlet_is_at(self) -> None:
+        heard: list[Any] = []
+
+        def slowly(event: Any) -> None:
+            gevent.sleep(0.1)
+            heard.append(event.data)
+
+        def handler(ws: wsdriver.WebSocket) -> None:
+            ws.send("one")
+            ws.send("two")
+            ws.receive()
+
+        with serving(handler) as server, gevent.Timeout(20):
+            with wsdriver.connect(server.url) as ws:
+                ws.on("message", slowly)
+                ws.on("close", lambda event: heard.append(event.code))
+                running = gevent.spawn(ws.run)
+                gevent.sleep(0.05)
+            running.get()
+        assert heard == ["one", "two", 1000]

@@ -13,6 +13,7 @@ import socket as stdlib_socket
 import ssl
 import struct
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -1167,6 +1168,29 @@ class TestOpenTimeout:
             with context.wrap_socket(sock, server_hostname="localhost") as peer:
                 read_to_the_end(peer)
             assert 0.5 <= monotonic() - started < 0.4 + 0.6
+
+    @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+    def test_request_that_came_while_our_own_loop_stood_still_is_answered(
+        self, secure: bool, certificates: Certificates, tls: dict[str, Any]
+    ) -> None:
+        def ask(port: int) -> bytes:
+            """Be a client in a thread, which goes on when the loop does not."""
+            sock = stdlib_socket.create_connection(("127.0.0.1", port), PATIENCE)
+            if secure:
+                context = ssl.create_default_context(cafile=certificates.authority)
+                sock = context.wrap_socket(sock, server_hostname="localhost")
+            with sock:
+                stands_still.wait(PATIENCE)
+                sock.sendall(request())
+                return read_head(sock.recv)
+
+        stands_still = threading.Event()
+        with serving(open_timeout=1, **(tls if secure else {})) as server:
+            answer = gevent.get_hub().threadpool.spawn(ask, server.server_port)
+            until(lambda: len(server.connections) == 1, "a connection")
+            stands_still.set()
+            time.sleep(1.5)
+            assert answer.get(timeout=PATIENCE).startswith(b"HTTP/1.1 101 ")
 
     def test_client_is_not_held_by_an_answer_of_single_bytes(self) -> None:
         def drip(sock: Any, address: Any) -> None:

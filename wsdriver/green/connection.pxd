@@ -30,6 +30,7 @@ cdef class Connection(Transport):
     cdef list _ready
     cdef bytes _rest
     cdef Py_ssize_t _rest_start
+    cdef bint _running
     cdef bytearray _scratch
     cdef bint _shut
     cdef long long _struggle

@@ -101,6 +101,7 @@ class Connection(Transport):
         "_ready",
         "_rest",
         "_rest_start",
+        "_running",
         "_scratch",
         "_shut",
         "_struggle",
@@ -131,6 +132,7 @@ class Connection(Transport):
         self._rest: bytes | None = None  # of what was read: behind the frames of one turn
         self._rest_start = 0
         self._turn: Any = None  # the watcher of the next turn
+        self._running = False  # a greenlet is in run()
         self._unread = 0
         self._reading = False
         self._paused = False
@@ -1037,12 +1039,21 @@ class Connection(Transport):
 
     def run(self) -> None:
         """Receive until the end, handing each message to the listeners. What a listener raises comes out here."""
-        while True:
-            message = self._next(None)
-            if message is None:
-                return
-            if self._emitter is not None:
-                self._emitter.emit("message", MessageEvent(message))
+        running, self._running = self._running, True
+        try:
+            while True:
+                message = self._next(None)
+                if message is None:
+                    return
+                if self._emitter is not None:
+                    self._emitter.emit("message", MessageEvent(message))
+        finally:
+            self._running = running
+
+    def _leave(self) -> None:
+        """Tell the listeners of the end where no greenlet will: whoever was in run() has left it before."""
+        if self._waiter is None and not self._running:
+            dispatch_end(self)
 
     def _has_message_listener(self) -> bool:
         return self._emitter is not None and self._emitter.has_listeners("message")

@@ -151,7 +151,11 @@ class StreamWebSocket(WebSocket):
             on_request(self)
 
     def request_timed_out(self) -> None:
-        """Give up waiting for the request."""
+        """Give up waiting for the request, unless it is there: our own loop may have been late."""
+        if self._sock is not None and not self._driver.connected:
+            self._read()
+        if self._driver.connected:
+            return
         self._driver.refuse(
             HandshakeError(f"no request came within {self.options.open_timeout} seconds (open_timeout)", 408)
         )

@@ -82,12 +82,15 @@ class ClientWebSocket(WebSocket):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is None:
-            self.close()
-        elif isinstance(error, Exception):
-            self.close(1011, "the client failed")
-        else:
-            self.terminate()
+        try:
+            if error is None:
+                self.close()
+            elif isinstance(error, Exception):
+                self.close(1011, "the client failed")
+            else:
+                self.terminate()
+        finally:
+            self._leave()
 
 
 def connect(url: str, protocols: Any = (), **options: Any) -> ClientWebSocket:
