@@ -24,7 +24,7 @@ ENGINES = ("atheris", "hypothesis")
 
 #: Bytes of an input at most; seconds and MiB that one may take.
 MAX_SIZE = 4096
-PATIENCE = 20
+PATIENCE = 60
 MEMORY = 768
 
 Target = Callable[[bytes], None]

@@ -1,0 +1,123 @@
+"""``python -m tests.sanitize``: the compiled modules under AddressSanitizer and UndefinedBehaviorSanitizer.
+
+Copies the sources to a temporary folder, builds them there with gcc's ``-fsanitize=address,undefined``, and runs the
+tests that go through them: what they do with bytes, the drivers, the corpora of the fuzzing, and some of ``tests/green``
+over real sockets. A read or write outside of an object, a use of freed memory, an overflow of a signed number, a shift
+too far or a misaligned access ends the run, with exit status 1.
+
+What it does not see: memory that is never freed (CPython frees little at its end; ``tests/support/leaks.py`` looks for
+that), and what happens inside of gevent, greenlet and zlib, which are not built here; of memory that these and CPython
+hand out, overruns by our code are seen, since PYTHONMALLOC=malloc has each object in a piece of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: What is copied: the package, the tests, and what builds and configures them.
+PARTS = ("wsdriver", "tests", "examples", "pyproject.toml", "setup.cfg", "README.md", "LICENSE")
+
+#: Not optimised: then the build takes seconds instead of minutes, and no check is optimised away.
+FLAGS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1 -O0"
+
+TESTS = (
+    "tests/framing",
+    "tests/driver",
+    "tests/extensions",
+    "tests/fuzz/test_corpus.py",
+    "tests/green/test_websocket.py",
+    "tests/green/test_client.py",
+    "tests/green/test_broadcast.py",
+    "tests/green/test_sockio.py",
+    "tests/green/test_large.py",
+    "tests/green/test_ends.py",
+)
+
+OPTIONS = {
+    # greenlet copies stacks away and back: a frame's place says nothing about its life, so no fake stacks; and what is
+    # left of a frame that another greenlet's stack was copied over is no overrun.
+    "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0:abort_on_error=0:exitcode=99:strict_string_checks=1"
+    ":alloc_dealloc_mismatch=0:allocator_may_return_null=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
+    "PYTHONMALLOC": "malloc",
+}
+
+
+def copy(folder: Path) -> None:
+    """Copy the sources, without anything that was built."""
+    ignored = shutil.ignore_patterns("*.so", "*.c", "__pycache__")
+    for name in PARTS:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=ignored)
+        else:
+            shutil.copy(source, folder / name)
+    for path in (ROOT / "tests").rglob("*.c"):  # written by hand
+        shutil.copy(path, folder / path.relative_to(ROOT))
+    settings = folder / "pyproject.toml"
+    text = settings.read_text()
+    # Its own flags would come last.
+    settings.write_text(text.replace('extra-compile-args = ["-O3"], ', "").replace("optional = true", "optional = false"))
+
+
+def build(folder: Path) -> None:
+    """Build the compiled modules with the sanitizers."""
+    environment = {**os.environ, "CFLAGS": FLAGS, "LDFLAGS": FLAGS}
+    command = [sys.executable, "-c", "from setuptools import setup; setup()", "-q", "build_ext", "--inplace"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"the build failed:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
+
+
+def preloaded() -> str:
+    """Return what has to be loaded before Python, which is not built with the sanitizers.
+
+    libstdc++ too: else libasan does not find what greenlet throws with.
+    """
+    names = ("libasan.so", "libubsan.so", "libstdc++.so.6")
+    paths = [
+        subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout.strip()
+        for name in names
+    ]
+    for path in paths:
+        if not os.path.isabs(path):
+            sys.exit(f"gcc has no {path}: Debian has it in libgcc-12-dev, which gcc-12 brings")
+    return " ".join(paths)
+
+
+def run(folder: Path, tests: list[str]) -> int:
+    """Run the tests; return the exit status."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if name != "WSDRIVER_PURE"},
+        **OPTIONS,
+        "LD_PRELOAD": preloaded(),
+        "PYTHONPATH": str(folder),
+    }
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+    return subprocess.run(command, cwd=folder, env=environment, check=False).returncode
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        begin = time.monotonic()
+        copy(folder)
+        build(folder)
+        built = sorted(path.name.partition(".")[0] for path in folder.glob("wsdriver/**/*.so"))
+        expected = len(re.findall(r"^ *\{name = ", (ROOT / "pyproject.toml").read_text(), re.MULTILINE))
+        assert len(built) == expected, f"{built} were built, {expected} should have been"
+        print(f"built {', '.join(built)} with {FLAGS} in {time.monotonic() - begin:.0f} s", flush=True)
+        return 1 if run(folder, sys.argv[1:] or list(TESTS)) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
