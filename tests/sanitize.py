@@ -1,9 +1,9 @@
 """``python -m tests.sanitize``: the compiled modules under AddressSanitizer and UndefinedBehaviorSanitizer.
 
 Copies the sources to a temporary folder, builds them there with gcc's ``-fsanitize=address,undefined``, and runs the
-tests that go through them: what they do with bytes, the drivers, the corpora of the fuzzing, and some of ``tests/green``
-over real sockets. A read or write outside of an object, a use of freed memory, an overflow of a signed number, a shift
-too far or a misaligned access ends the run, with exit status 1.
+tests that go through them: what they do with bytes, the drivers, the corpora of the fuzzing, and some of
+``tests/green`` over real sockets. A read or write outside of an object, a use of freed memory, an overflow of a signed
+number, a shift too far or a misaligned access ends the run, with exit status 1.
 
 What it does not see: memory that is never freed (CPython frees little at its end; ``tests/support/leaks.py`` looks for
 that), and what happens inside of gevent, greenlet and zlib, which are not built here; of memory that these and CPython
@@ -66,7 +66,9 @@ def copy(folder: Path) -> None:
     settings = folder / "pyproject.toml"
     text = settings.read_text()
     # Its own flags would come last.
-    settings.write_text(text.replace('extra-compile-args = ["-O3"], ', "").replace("optional = true", "optional = false"))
+    settings.write_text(
+        text.replace('extra-compile-args = ["-O3"], ', "").replace("optional = true", "optional = false")
+    )
 
 
 def build(folder: Path) -> None:

@@ -79,7 +79,10 @@ def main() -> int:
     parser.add_argument("--work", type=Path, help="a folder that keeps logs and new inputs, and goes on from them")
     given = parser.parse_args()
     engine = given.engine or choose_engine()
-    print(f"{engine} {version(engine)}, Python {sys.version.split()[0]}, {given.seconds:.0f} s for each target", flush=True)
+    print(
+        f"{engine} {version(engine)}, Python {sys.version.split()[0]}, {given.seconds:.0f} s for each target",
+        flush=True,
+    )
     held = True
     with (
         nullcontext(str(given.work)) if given.work else tempfile.TemporaryDirectory() as folder,

@@ -10,12 +10,22 @@ import random
 import zlib
 from collections.abc import Iterator
 
-from tests.driver.test_recorded import said
 from tests.fuzz.corpora import CORPUS, inputs
-from tests.fuzz.targets.frames import DEFLATE, ECHO, VERSIONS
+from tests.fuzz.targets.frames import DEFLATE, ECHO, MIRROR, VERSIONS
 from tests.fuzz.worlds import worlds
 from tests.support.drafts import DraftClient
-from tests.support.driving import Wire, accept_for, bytes_of, frame, head_of, load_vectors, request, sent_key, split_head
+from tests.support.driving import (
+    Wire,
+    accept_for,
+    bytes_of,
+    frame,
+    head_of,
+    load_vectors,
+    request,
+    said,
+    sent_key,
+    split_head,
+)
 
 #: More is cut off: engines like small inputs.
 MOST = 700
@@ -52,7 +62,9 @@ def server() -> Iterator[tuple[str, bytes]]:
     for number, vector in enumerate(load_vectors("requests_refused")):
         if number % 4 == 0:
             yield vector["name"], bytes([number % 6, number % 3, number]) + head_of(vector)[:MOST]
-    extended = request("/x?y", "Origin: null\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n")
+    extended = request(
+        "/x?y", "Origin: null\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
+    )
     yield "deflate", b"\2\0\1" + extended + frame(1, deflated(b"Hello"), rsv=0x40) + frame(8, b"\x03\xe8bye")
     same = request("/", "Origin: http://localhost\r\nSec-WebSocket-Protocol: chat, b\r\n")
     yield "same-origin", b"\5\1\1" + same + frame(9, b"ping")
@@ -70,7 +82,7 @@ def frames() -> Iterator[tuple[str, bytes]]:
         elif version == "hixie-76":
             data += b"\x80\x03abc\x01skip\xff\xff\x00"
         yield version, bytes([number, 0, ECHO, number]) + data
-        behind = split_head(recorded(version))[1][DraftClient(version, 80).body and 8 or 0 :]
+        behind = split_head(recorded(version))[1][(DraftClient(version, 80).body and 8) or 0 :]
         if version != "hybi-4":  # masked by keys that were agreed in that handshake
             yield f"recorded-{version}", bytes([number, 1, 0, number]) + behind[:MOST]
     for name in ("hybi13_frames", "hybi13_messages", "hybi13_closing"):
@@ -81,6 +93,10 @@ def frames() -> Iterator[tuple[str, bytes]]:
     packed = frame(1, deflated(b"Hello, hello"), rsv=0x40) + frame(2, deflated(bytes(3000)), rsv=0x40)
     for number, version in ((0, 13), (9, 7), (10, 8)):
         yield f"deflate-{version}", bytes([number, 2, ECHO | DEFLATE, 3]) + packed + frame(1, b"plain") + frame(8)
+    mirrored = frame(1, b"olleH", rsv=0x20) + frame(2, b"\xff", rsv=0x20)
+    yield "mirror", bytes([0, 2, ECHO | MIRROR, 3]) + mirrored
+    both = frame(2, deflated(b"olleH"), rsv=0x60) + frame(1, b"\xbc\xc3", fin=False) + frame(0, b"") + frame(8)
+    yield "mirror-deflate", bytes([9, 2, ECHO | MIRROR | DEFLATE, 2]) + both
     yield "large", bytes([0, 1, ECHO, 3]) + frame(2, bytes(9000), mask=bytes(4)) + frame(1, b"\xe2\x82\xac" * 100)
 
 
@@ -133,7 +149,9 @@ def heads() -> Iterator[tuple[str, bytes]]:
     for number, vector in enumerate(load_vectors("responses")):
         if number % 5 == 0:
             yield f"response-{vector['name']}", bytes([1, number]) + head_of(vector, "dGhlIHNhbXBsZSBub25jZQ==")[:MOST]
-    chunked = b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n3;x=y\r\nabc\r\n0\r\nA: b\r\n\r\n"
+    chunked = (
+        b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n3;x=y\r\nabc\r\n0\r\nA: b\r\n\r\n"
+    )
     yield "response-chunked", bytes([1, 7]) + chunked
     yield "response-sized", bytes([1, 7]) + b"HTTP/1.0 500 Error\r\nContent-Length: 200\r\n\r\n" + b"x" * 200
     yield "proxy-line", bytes([2, 1]) + b"PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\nGET / HTTP/1.1\r\n"
@@ -158,7 +176,10 @@ def heads() -> Iterator[tuple[str, bytes]]:
         )
     ):
         yield f"words-{number}", bytes([3, number]) + text.encode("latin-1")
-    yield "events", bytes([4, 9]) + "hello\r\nworld\xffping\x01type\x01id\xff\xffa\rb\x01e\nvil\xff: x\n\n".encode("latin-1")
+    yield (
+        "events",
+        bytes([4, 9]) + "hello\r\nworld\xffping\x01type\x01id\xff\xffa\rb\x01e\nvil\xff: x\n\n".encode("latin-1"),
+    )
 
 
 def deflate() -> Iterator[tuple[str, bytes]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.fuzz.checks import check_answer, check_end, check_output, same, seen
+from tests.fuzz.checks import check_end, check_output, same, seen
 from tests.fuzz.inputs import Input, segmentations
 from tests.fuzz.worlds import World, worlds
 from tests.support.drafts import DRAFTS, DraftClient
@@ -41,17 +41,53 @@ LIMITS: tuple[dict[str, int], ...] = (
 #: Bytes that an observer hands over at a time.
 STEPS = (1, 2, 5, 100, 4096)
 
-#: Bits of what the server does: echo, begin to close, agree to deflate.
-ECHO, CLOSE, DEFLATE = 1, 2, 4
+#: Bits of what the server does: echo, begin to close, agree to deflate, agree to an extension that sees all messages.
+ECHO, CLOSE, DEFLATE, MIRROR = 1, 2, 4, 8
 
 
-def head_of(version: str, deflate: bool) -> bytes:
+def head_of(version: str, does: int) -> bytes:
     """Return a right request of a version, with all that belongs to it."""
     client = DraftClient(version, 80, seed=version)
     head = client.head()
-    if deflate:
+    if does & DEFLATE:
         head = head[:-2] + b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n"
+    if does & MIRROR:
+        head = head[:-2] + b"Sec-WebSocket-Extensions: x-mirror\r\n\r\n"
     return head + client.body
+
+
+def extensions_of(world: World, does: int) -> list[Any]:
+    """Return what either side has."""
+    package = world["extensions"]
+
+    class Mirror(package.ClientSession, package.ServerSession):  # type: ignore[misc, name-defined]
+        """Turns messages around, and marks those of more than one byte."""
+
+        def process_outgoing_message(self, message: Any) -> Any:
+            message.data = message.data[::-1]
+            message.rsv2 = len(message.data) > 1
+            return message
+
+        def process_incoming_message(self, message: Any, budget: int) -> Any:
+            if message.data.startswith(b"\xff"):
+                raise ValueError("a mirror breaks")
+            message.data = message.data[::-1]
+            return message
+
+        def activate(self, params: Any) -> bool:
+            return params == {}
+
+    class Mirrors(package.Extension):  # type: ignore[misc, name-defined]
+        name = "x-mirror"
+        rsv2 = True
+
+        def create_client_session(self) -> Any:
+            return Mirror()
+
+        def create_server_session(self, offers: Any) -> Any:
+            return Mirror()
+
+    return [package.PermessageDeflate(threshold=0)] * bool(does & DEFLATE) + [Mirrors()] * bool(does & MIRROR)
 
 
 class Pair:
@@ -59,8 +95,7 @@ class Pair:
 
     def __init__(self, world: World, version: str, limits: dict[str, int], does: int) -> None:
         self.does = does
-        deflate = bool(does & DEFLATE)
-        extensions = [world["extensions"].PermessageDeflate(threshold=0)] if deflate else []
+        extensions = extensions_of(world, does)
         wire = Wire()
         wire.base_environ = {"SERVER_NAME": "here", "SERVER_PORT": "80", "wsgi.url_scheme": "http"}
         self.server = Session(world.Driver.server(wire, extensions=extensions, **limits), wire, "server")
@@ -74,7 +109,7 @@ class Pair:
             self.server.parse(wire.take())
             self.client.parse(self.server.wire.take())
         else:
-            self.server.parse(head_of(version, deflate))
+            self.server.parse(head_of(version, does))
             self.server.wire.take()
         for session in filter(None, (self.server, self.client)):
             assert session.driver.state == "open", session.events

@@ -201,7 +201,7 @@ def events(world: World, data: bytes, seed: int) -> Any:
     serialize_event = world["framing.eventstream"].serialize_event
     last = ""
     for part in data.split(b"\xff"):
-        text, event, identity = (part.decode("utf-8", "replace").split("\x01") + [None, None])[:3]  # type: ignore[list-item]
+        text, event, identity = [*part.decode("utf-8", "replace").split("\x01"), None, None][:3]
         try:
             stream += serialize_event(text, event, identity)
         except ValueError:
