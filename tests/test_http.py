@@ -510,6 +510,12 @@ BODIES: dict[str, tuple[str, bytes, bool, bytes]] = {
     "counted, and cut": ("Content-Length: 9\r\n", b"hello", False, b"hello"),
     "counted, and empty": ("Content-Length: 0\r\n", b"x", True, b""),
     "chunked": ("Transfer-Encoding: chunked\r\n", b"3;a=b\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n", True, b"hello"),
+    "chunked, with much said of a chunk": (
+        "Transfer-Encoding: chunked\r\n",
+        b"3;a=" + b"b" * 500 + b"\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
+        True,
+        b"hello",
+    ),
     "chunked, and cut": ("Transfer-Encoding: chunked\r\n", b"3\r\nhel\r\n2\r\nlo", False, b"hello"),
     "chunked wrongly": ("Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\nnonsense\r\n", True, b"hello"),
     "up to the end": ("", b"hello", False, b"hello"),

@@ -234,7 +234,8 @@ class BodyReader:
     __slots__ = ("_connection", "_limit", "complete", "data")
 
     def __init__(self, head: bytes, limit: int) -> None:
-        self._connection = _asking(len(head))
+        # (Heads of chunks and trailers are as long as they are, whatever the head is.)
+        self._connection = _asking(max(len(head), MAX_HEAD))
         self._connection.receive_data(head)
         self._limit = limit
         self.data = b""

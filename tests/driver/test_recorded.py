@@ -6,8 +6,6 @@ something else, the reason is in :data:`DIFFERENCES`.
 
 from __future__ import annotations
 
-import base64
-import zlib
 from typing import Any
 
 import pytest
@@ -23,6 +21,7 @@ from tests.support.driving import (
     new_server,
     new_wsgi,
     parse_head,
+    said,
     split_head,
     wsgi_environ,
 )
@@ -60,15 +59,6 @@ VECTORS = [
     for server in SERVERS
     for vector in load_vectors(f"recorded_{server}")
 ]
-
-
-def said(vector: dict[str, Any], side: str) -> bytes:
-    """Return all that one side said."""
-    data = b""
-    for who, part in vector["exchange"]:
-        if who == side:
-            data += bytes.fromhex(part) if isinstance(part, str) else zlib.decompress(base64.b64decode(part["zlib"]))
-    return data
 
 
 def serve(session: Session, event: Seen) -> None:

@@ -21,6 +21,7 @@ import hashlib
 import json
 import random
 import struct
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -346,6 +347,15 @@ def load_vectors(name: str) -> list[dict[str, Any]]:
     return vectors
 
 
+def said(vector: dict[str, Any], side: str) -> bytes:
+    """Return all that one side of a recorded conversation said."""
+    data = b""
+    for who, part in vector["exchange"]:
+        if who == side:
+            data += bytes.fromhex(part) if isinstance(part, str) else zlib.decompress(base64.b64decode(part["zlib"]))
+    return data
+
+
 REQUEST_LINES = {
     "Host": "localhost",
     "Upgrade": "websocket",
@@ -445,6 +455,7 @@ __all__ = [
     "payload_of",
     "pieces",
     "request",
+    "said",
     "sent_key",
     "split_head",
     "start_client",
