@@ -736,6 +736,15 @@ class TestEnd:
             server.assert_gone(3)
         server.assert_quiet()
 
+    def test_the_quick_ways_out_let_handlers_see_the_end_of_who_does_not_answer(self, start: Start) -> None:
+        server = start()
+        with server.dial().open("/echo?id=silent") as silent:
+            server.signal(signal.SIGQUIT)
+            server.assert_gone(4)
+            assert read_frame(silent.recv) == (CLOSE, b"\x03\xe9server going away")
+        assert not server.report("silent")["was_clean"]
+        server.assert_quiet()
+
     def test_sighup(self, start: Start) -> None:
         server = start()
         for _ in range(2):  # at the second the worker class is looked up anew, with all that has been imported

@@ -40,6 +40,9 @@ from wsdriver.options import check_seconds
 
 __all__ = ["WebSocketWorker"]
 
+#: Seconds that clients have for their side of the closing handshake at SIGINT and SIGQUIT.
+QUICK = 1.0
+
 #: Seconds between two times that the log tells that a worker has all its connections.
 FULL_AGAIN = 60
 
@@ -265,5 +268,10 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
         gevent.spawn(self._leave)
 
     def handle_quit(self, sig: int, frame: Any) -> None:
-        gevent.spawn(self._leave)
+        gevent.spawn(self._quit, sig, frame)
+
+    def _quit(self, sig: int, frame: Any) -> None:
+        """Leave soon: who does not answer within a second is cut, so that the handlers still see the end."""
+        self._leave()
+        self.connections.close(QUICK)
         super().handle_quit(sig, frame)
