@@ -20,8 +20,14 @@ import wsdriver
 from tests.faults import app
 from tests.faults.ends import Ends
 from tests.faults.tun import enter_network
+from tests.support.net import read_head
 
 PORT = 8765
+
+OLD_REQUEST = (
+    "GET {path} HTTP/1.1\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nHost: localhost\r\n"
+    "Origin: http://localhost\r\n\r\n"
+)
 
 
 def make(number: int) -> bytes:
@@ -45,6 +51,7 @@ class Client:
         self._ends = Ends()
         self._running: list[Any] = []
         self._sockets: list[Any] = []
+        self._sockets_of_old: list[Any] = []
         self._right = 0
         self._over = False
 
@@ -53,6 +60,14 @@ class Client:
         ws = wsdriver.connect(self._url + path, inbound_limit=65536, **self._options)
         self._sockets.append(ws)
         self._running.append(gevent.spawn(self._ends.run, getattr(self, kind), ws))
+
+    def open_old(self, path: str) -> str:
+        """Open one of hixie-75, which has no pings, and no handshake to speak of; return the answer's first line."""
+        host, _, port = self._url.rpartition("//")[2].partition(":")
+        sock = socket.create_connection((host, int(port)))
+        self._sockets_of_old.append(sock)
+        sock.sendall(OLD_REQUEST.format(path=path).encode())
+        return read_head(sock.recv).partition(b"\r\n")[0].decode()
 
     # --- what is done with a connection -----------------------------------------------------------------------------
 

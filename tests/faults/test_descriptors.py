@@ -123,3 +123,20 @@ def test_connection_that_is_reset_in_the_queue_holds_up_nobody() -> None:
         with wsdriver.connect(server.url, open_timeout=5) as ws:
             ws.send("behind them")
             assert ws.receive(10) == "behind them"
+
+
+def test_shortage_that_comes_and_goes_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "wsdriver")
+    with serving() as server:
+        for _ in range(3):
+            with socket.socket() as sock:
+                sock.settimeout(10)
+                with starving():
+                    sock.connect(("127.0.0.1", server.server_port))
+                    gevent.sleep(0.1)
+                sock.sendall(request())
+                assert read_head(sock.recv).startswith(b"HTTP/1.1 101 ")
+    told = [record.getMessage() for record in caplog.records]
+    assert told[0].startswith("no connections are accepted for now: ")
+    assert told[1].startswith("connections are accepted again, after 0.")
+    assert len(told) == 2

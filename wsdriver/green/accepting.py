@@ -42,8 +42,8 @@ class PatientServer(StreamServer):  # type: ignore[misc]  # gevent has no types 
     """
 
     log: Any = log
-    _short_since = 0.0
-    _told = -TOLD_FOR
+    _short_since = 0.0  # 0: nothing is short
+    _told = -TOLD_FOR  # when that was last logged
 
     def do_read(self) -> Any:
         try:
@@ -74,5 +74,6 @@ class PatientServer(StreamServer):  # type: ignore[misc]  # gevent has no types 
                 self.log.warning("no connections are accepted for now: %s", error)
 
     def _resumed(self) -> None:
-        self.log.info("connections are accepted again, after %.1f seconds", monotonic() - self._short_since)
+        if self._short_since == self._told:
+            self.log.info("connections are accepted again, after %.1f seconds", monotonic() - self._told)
         self._short_since = 0.0

@@ -16,7 +16,9 @@ class ConnectionOptions(DriverOptions):
 
     Attributes:
         ping: seconds between the pings that keep a connection alive and measure its latency; None for none.
-        ping_timeout: seconds that the peer may be silent after such a ping; None to never judge.
+        ping_timeout: seconds that the peer may be silent after such a ping; None to never judge. While we do not read,
+            because ``receive`` is not called, it is the peer's host that must not be: it acknowledges what it is sent
+            (on Linux). It counts once more where the network has lost packets meanwhile.
         open_timeout: seconds for the whole opening handshake, TLS and connecting included.
         close_timeout: seconds that the closing handshake may take before the connection is cut.
         send_timeout: seconds that ``send`` may wait for a slow peer before the connection is cut.
