@@ -138,16 +138,13 @@ def run(folder: Path, tests: Sequence[str]) -> tuple[int, str]:
         "PYTHONPATH": str(folder),
     }
     without = " and ".join(f"not {name}" for name in WITHOUT)
-    plugins = ["-p", "no:cacheprovider", "-p", "tests.support.few_examples"]
-    command = [sys.executable, "-m", "pytest", "-q", *plugins, "-k", without, *tests]
-    with tempfile.TemporaryFile() as log:  # pytest takes stderr for itself, and it is there that a report is written
-        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
-            environment[name] += f":log_path={folder}/report"
-        done = subprocess.run(command, cwd=folder, env=environment, stdout=log, stderr=log, check=False)
-        log.seek(0)
-        said = log.read().decode(errors="replace")
-    reports = [path.read_text(errors="replace") for path in folder.glob("report.*")]
-    return done.returncode or len(reports), "\n".join([said, *reports])
+    # A report goes to stderr, and the process ends: pytest may not have taken that for itself.
+    options = ["--capture=sys", "-p", "no:cacheprovider", "-p", "tests.support.few_examples"]
+    command = [sys.executable, "-m", "pytest", "-q", *options, "-k", without, *tests]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+    return done.returncode, done.stdout.decode(errors="replace")
 
 
 def main() -> int:
