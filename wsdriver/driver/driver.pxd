@@ -17,6 +17,7 @@ cdef class Driver:
     cdef object _fault
     cdef bytes _firsts
     cdef bytes _head
+    cdef list _held
     cdef object _hixie
     cdef object _io
     cdef bint _judged
@@ -46,6 +47,8 @@ cdef class Driver:
     cdef readonly bytearray outbox
     cdef readonly object protocol
     cdef readonly int ready_state
+    cdef public Py_ssize_t unpack_limit
+    cdef public Py_ssize_t unpacked
 
     cpdef Py_ssize_t feed(self, data, Py_ssize_t start, Py_ssize_t end, Py_ssize_t frames=*) except -1
     cpdef Py_ssize_t _decode(self, data, Py_ssize_t start, Py_ssize_t end, Py_ssize_t frames) except -1

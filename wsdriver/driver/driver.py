@@ -97,6 +97,9 @@ MAX_PINGS = 1000
 #: The first byte of each frame of RFC 6455, by opcode.
 FIRST_BYTES = HYBI_13.first_bytes
 
+#: Bytes from before the end of the handshake that are handled at once; more go to an observer, for turns of the loop.
+EARLY_AT_ONCE = 1024
+
 #: Items that may wait in an inbox before pings and pongs are no longer kept in it for listeners.
 MAX_CONTROLS = 1024
 
@@ -130,6 +133,9 @@ class Driver:
         framing: what decides which bytes a message becomes: where it is equal, they are the same (:meth:`frame`);
             None where this one's are its own: they are masked, or a compressor keeps its context.
         state: the same in words: ``'connecting'``, ``'open'``, ``'closing'`` or ``'closed'``.
+        unpacked: for observers: bytes that extensions have made of messages; to be set back when these are through.
+        unpack_limit: for observers: so many make it full. No further packed message is unpacked then, nor anything
+            behind it looked at, until :meth:`go_on` is called; nothing may be fed meanwhile. 0 for no limit.
     """
 
     __slots__ = (
@@ -148,6 +154,7 @@ class Driver:
         "_fault",
         "_firsts",
         "_head",
+        "_held",
         "_hixie",
         "_io",
         "_judged",
@@ -177,6 +184,8 @@ class Driver:
         "outbox",
         "protocol",
         "ready_state",
+        "unpack_limit",
+        "unpacked",
     )
 
     def __init__(self, socket: Any, options: DriverOptions, client: ClientHandshake | None, reads_head: bool) -> None:
@@ -216,9 +225,12 @@ class Driver:
         self._delivering = False
         self._delivered = 0
         self._late_pong: bytes | None = None
+        self._held: list[Item] | None = None  # packed messages that wait, and all that came behind
         self.close_received: tuple[int, str] | None = None
         self.close_sent: tuple[int, str] | None = None
         self.inbox: list[Item] = []
+        self.unpacked = 0
+        self.unpack_limit = 0
         self.outbox = bytearray()
         self.keeps_controls = False
         self.observer: Any = None
@@ -736,6 +748,16 @@ class Driver:
                 raise HandshakeError(f"more than {MAX_EARLY} bytes came before the handshake was answered")
             self._early += data
 
+    def take_early(self) -> bytes:
+        """Return what came before the handshake was through, where that is much. For observers, when they hear of it:
+        they feed it little by little.
+        """
+        early = self._early
+        if early is None or len(early) <= EARLY_AT_ONCE:
+            return b""
+        self._early = None
+        return bytes(early)
+
     # --- bytes in ---------------------------------------------------------------------------------------------------
 
     def parse(self, data: bytes | bytearray | memoryview) -> None:
@@ -838,7 +860,15 @@ class Driver:
                 index += 1
                 opcode = item[0] if type(item) is tuple else 0
                 if 0 < opcode < CLOSE:
+                    if 0 < self.unpack_limit < self.unpacked:
+                        if self.ready_state != OPEN:
+                            continue  # it would be for nobody any more
+                        self._held = inbox[index - 1 :]
+                        index = length
+                        break
                     item = self._unpack(item)
+                    if 0 < self.unpack_limit < self.unpacked:
+                        self.observer.driver_event("full", None)
                 if opcode < CLOSE or (self.keeps_controls and kept < MAX_CONTROLS):
                     if kept < index:
                         inbox[kept] = item
@@ -853,8 +883,20 @@ class Driver:
             if kept < index:
                 del inbox[kept:index]
             self._delivered = kept
-        if self._fault is not None:
+        if self._fault is not None and self._held is None:
             self._fail(self._fault)
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether something waits for :meth:`go_on`. For observers."""
+        return self._held is not None
+
+    def go_on(self) -> None:
+        """Go on with what had to wait, as far as ``unpack_limit`` lets. For observers."""
+        held, self._held = self._held, None
+        if held is not None:
+            self.inbox.extend(held)
+            self._scan()
 
     def _unpack(self, item: tuple[int, bytes, int]) -> str | bytes:
         """Pass a message through the extensions."""
@@ -864,6 +906,7 @@ class Driver:
         data = self._extensions.process_incoming(opcode, data, reserved, limit)
         if limit and len(data) > limit:
             raise too_big(len(data), limit)
+        self.unpacked += len(data)
         if opcode == BINARY:
             return data
         try:
@@ -993,6 +1036,7 @@ class Driver:
         self._callbacks = None
         self._queue = None
         self._early = None
+        self._held = None
         self._emit("close", event)
 
     # --- messages out -----------------------------------------------------------------------------------------------

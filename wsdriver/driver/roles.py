@@ -20,7 +20,7 @@ class Observer(Protocol):
     """Who drives a driver without listeners."""
 
     def driver_event(self, name: str, event: object) -> None:
-        """Hear of a rare event: connect, open, error, close. It may not call back into the driver's parse."""
+        """Hear of a rare event: connect, open, full, error, close. It may not call back into the driver's parse."""
 
     def is_blocked(self) -> bool:
         """Tell whether the outbox waits for a slow peer."""

@@ -198,6 +198,7 @@ class Connection(Transport):
         self._driver = driver
         driver.observer = self
         driver.keeps_controls = self._emitter is not None
+        driver.unpack_limit = self._inbound_limit
         debug = self.options.debug
         if debug:
             sock = FrameLog(sock, driver, self._client, early)
@@ -275,7 +276,7 @@ class Connection(Transport):
                         if count == len(self._scratch):
                             self._fill()  # there is more
                     return
-                if rounds == MAX_ROUNDS or len(driver.inbox) >= MAX_FRAMES:
+                if rounds == MAX_ROUNDS or len(driver.inbox) >= MAX_FRAMES or self._paused:
                     self._go_on()
                     return
                 if self._tls is not None and not has_input(self._sock.fileno()):
@@ -305,12 +306,19 @@ class Connection(Transport):
                 self._reader.stop()
             self._rest_start = stop
             self._go_on()
-        elif self._rest is not None:
+        elif self._rest is data:
             self._rest = None
             if self._sock is not None and not self._paused:
                 self._reader.start(self._on_readable)
                 if self._secure:
                     self._go_on()
+
+    def _feed_later(self, data: bytes) -> None:
+        """Feed the driver with that in the next turns, and read no more before it is through."""
+        self._rest = data
+        self._rest_start = 0
+        self._reader.stop()
+        self._go_on()
 
     def _go_on(self) -> None:
         """Read on in the loop's next turn, when others have had theirs."""
@@ -365,7 +373,8 @@ class Connection(Transport):
 
     def _resume(self) -> None:
         self._paused = False
-        if self._reader is not None:
+        self._driver.go_on()
+        if not self._paused and self._reader is not None:
             if self._rest is None:
                 self._reader.start(self._on_readable)
             if self._rest is not None or self._secure:
@@ -392,6 +401,14 @@ class Connection(Transport):
                 self._closing()
         elif name == "open":
             self._start_heartbeat()
+            early = self._driver.take_early()
+            if early and self._sock is not None:
+                self._feed_later(early)
+        elif name == "full":
+            # What is packed still may be a thousand times as large: it must not wait for the end of this turn.
+            if not self._paused and self._driver.ready_state == OPEN and self._reader is not None:
+                self._paused = True
+                self._reader.stop()
         elif name == "connect":
             self._requested()
         waiting, self._opening = self._opening, None
@@ -440,7 +457,8 @@ class Connection(Transport):
 
     def _write_failed(self, error: OSError) -> None:
         # The peer's last words, such as a close frame, may still wait to be read: they say more than this error.
-        if self._reader is not None and self._driver.ready_state != CLOSED and not self._secure:
+        driver = self._driver
+        if self._reader is not None and driver.ready_state != CLOSED and not self._secure and not driver.is_holding:
             self.close_error = error
             self._out.clear()
             self._large = None  # type: ignore[assignment]
@@ -685,8 +703,11 @@ class Connection(Transport):
                     self._dispatch_end()
                 return None
             self._unread = 0
+            driver.unpacked = 0
             if self._paused:
                 self._resume()
+                if len(driver.inbox) > 0 or driver.ready_state == CLOSED:
+                    continue
             if self._unsent() > 0 and not self._write_blocked:
                 self._flush()
                 if self._sock is None:
