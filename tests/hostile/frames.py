@@ -238,9 +238,7 @@ FRAMES = [
     Attack("a reserved opcode", ("kin: opcodes",), each((0x83, b"\x00", b"")), 1002),
     Attack("a reserved opcode of control", ("kin: opcodes",), each((0x8F, b"\x00", b"")), 1002),
     Attack("a continuation of nothing", ("kin: opcodes",), each((0x80, b"\x01", b"x")), 1002),
-    Attack(
-        "a message within a message", ("kin: opcodes",), each((0x01, b"\x01", b"x"), (0x81, b"\x01", b"x")), 1002
-    ),
+    Attack("a message within a message", ("kin: opcodes",), each((0x01, b"\x01", b"x"), (0x81, b"\x01", b"x")), 1002),
     Attack("text that is no UTF-8", ("kin: text",), each((0x81, b"\x03", b"\xed\xa0\x80")), 1007),
     Attack(
         "text that is no UTF-8 in the first bytes of a fragment that never ends",

@@ -193,8 +193,9 @@ def undisturbed(port: int | None = None) -> Iterator[None]:
     It fails where one answer is wrong, or takes longer than anybody else may be made to wait.
     """
     if port is None:
-        with serving(lambda ws: [ws.send(str(len(message))) for message in ws]) as server, undisturbed(
-            server.server_port
+        with (
+            serving(lambda ws: [ws.send(str(len(message))) for message in ws]) as server,
+            undisturbed(server.server_port),
         ):
             yield
         return

@@ -16,8 +16,8 @@ import wsdriver
 from tests.hostile.frames import FRAMES, OLD, Attack, OldAttack, bomb
 from tests.hostile.peers import BOUND, PATIENCE, Attacker, Victim, hostile_server, undisturbed
 from tests.hostile.victim import MAX_LENGTH
-from tests.support.driving import accept_for, new_client, new_server, open_session, sent_key
 from tests.support.drafts import DraftClient
+from tests.support.driving import accept_for, new_client, new_server, open_session, sent_key
 from tests.support.net import MASK, request
 
 ATTACKS = [pytest.param(attack, role, id=f"{attack} ({role})") for attack in FRAMES for role in attack.roles]

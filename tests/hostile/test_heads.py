@@ -85,7 +85,21 @@ SMUGGLING = ("CVE-2026-69243", "CVE-2026-2833")
 CONFUSION = ("CVE-2024-1135", "CVE-2024-6827", "CVE-2023-41419")
 SMALL_HEADERS = b"".join(b"%c%c: 1\r\n" % (97 + i % 26, 97 + i // 26 % 26) for i in range(2000))
 
-HOSTS = ["[", "[::1", "a:b", "a:99999", "a:-1", "a:٣".encode(), "a b", "a/b?c#d", "x@y:1", "a\\b", "", "[::1]x", "a:1:2"]
+HOSTS = [
+    "[",
+    "[::1",
+    "a:b",
+    "a:99999",
+    "a:-1",
+    "a:٣".encode(),
+    "a b",
+    "a/b?c#d",
+    "x@y:1",
+    "a\\b",
+    "",
+    "[::1]x",
+    "a:1:2",
+]
 
 HEADS = [
     # --- without end
@@ -108,10 +122,7 @@ HEADS = [
         pace=True,
     ),
     # --- the host
-    *(
-        Head(f"the host {host!r}", ("CVE-2026-61666",), head(Host=host))
-        for host in HOSTS
-    ),
+    *(Head(f"the host {host!r}", ("CVE-2026-61666",), head(Host=host)) for host in HOSTS),
     # --- lists
     Head(
         "an extension with an unclosed quote",
@@ -119,7 +130,9 @@ HEADS = [
         head(b'Sec-WebSocket-Extensions: a; b="' + rb"\c" * 10_000 + b"\r\n"),
     ),
     Head(
-        "1000 extensions", ("CVE-2020-7662", "CVE-2020-7663"), head(b"Sec-WebSocket-Extensions: " + b"a," * 1000 + b"\r\n")
+        "1000 extensions",
+        ("CVE-2020-7662", "CVE-2020-7663"),
+        head(b"Sec-WebSocket-Extensions: " + b"a," * 1000 + b"\r\n"),
     ),
     Head(
         "a protocol behind 16,000 spaces",
@@ -176,13 +189,22 @@ HEADS = [
     Head("a target that is none", ("kin: first lines",), head(first="GET * HTTP/1.1")),
     Head("empty lines before", ("kin: first lines",), whole(b"\r\n\r\n" + request())),
     Head("TLS", ("kin: first lines",), whole(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500))),
-    Head("a head of the PROXY protocol", ("kin: PROXY protocol",), whole(b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n" + request())),
+    Head(
+        "a head of the PROXY protocol",
+        ("kin: PROXY protocol",),
+        whole(b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n" + request()),
+    ),
     # --- kin: the same in the old versions
     *(
         Head(
             f"the host {host!r} in {version}",
             ("kin: old versions",),
-            whole(b"GET / HTTP/1.1\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nHost: " + host + keys + b"\r\n\r\n12345678"),
+            whole(
+                b"GET / HTTP/1.1\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nHost: "
+                + host
+                + keys
+                + b"\r\n\r\n12345678"
+            ),
         )
         for version, keys in (
             ("hixie-75", b""),

@@ -75,24 +75,23 @@ def test_messages_that_inflate_wait_packed(secure: bool, traced: None, request: 
         certificates = request.getfixturevalue("certificates")
         options["ssl_context"] = certificates.server_context()
     slow = Slow()
-    with serving(slow, **options) as server:
-        with undisturbed():
-            attacker = connected(server.server_port, certificates if secure else None)
-            attacker.sock.sendall(handshake("client_no_context_takeover"))
-            assert attacker.head().startswith(b"HTTP/1.1 101 ")
-            slow.accepted.wait(PATIENCE)
-            before = tracemalloc.get_traced_memory()[0]
-            tracemalloc.reset_peak()
-            frames = b"".join(packed) * 100 + b"\x88\x82" + bytes(4) + b"\x03\xe8"
-            flood_size = 2 * len(frames)  # this test has them in its own memory
-            flood = gevent.spawn(attacker.sock.sendall, frames)
-            gevent.sleep(0.3)
-            assert tracemalloc.get_traced_memory()[1] - before < BOUND + flood_size
-            slow.go.set()
-            wait_for(lambda: slow.code, "the end")
-            assert tracemalloc.get_traced_memory()[1] - before < BOUND + flood_size
-            flood.get(timeout=PATIENCE)
-            attacker.end()
+    with serving(slow, **options) as server, undisturbed():
+        attacker = connected(server.server_port, certificates if secure else None)
+        attacker.sock.sendall(handshake("client_no_context_takeover"))
+        assert attacker.head().startswith(b"HTTP/1.1 101 ")
+        slow.accepted.wait(PATIENCE)
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        frames = b"".join(packed) * 100 + b"\x88\x82" + bytes(4) + b"\x03\xe8"
+        flood_size = 2 * len(frames)  # this test has them in its own memory
+        flood = gevent.spawn(attacker.sock.sendall, frames)
+        gevent.sleep(0.3)
+        assert tracemalloc.get_traced_memory()[1] - before < BOUND + flood_size
+        slow.go.set()
+        wait_for(lambda: slow.code, "the end")
+        assert tracemalloc.get_traced_memory()[1] - before < BOUND + flood_size
+        flood.get(timeout=PATIENCE)
+        attacker.end()
     assert slow.sizes == [MAX_LENGTH] * 400, "a message was lost"
     assert slow.code == 1000
 

@@ -16,8 +16,8 @@ import wsdriver
 from tests.hostile.frames import bomb
 from tests.support.driving import new_server, open_session
 from tests.support.net import MASK, frame, request
-from wsdriver.extensions.header import parse as parse_extensions
 from wsdriver.exceptions import ExtensionError, HandshakeError
+from wsdriver.extensions.header import parse as parse_extensions
 from wsdriver.forwarded import forwarded_client
 from wsdriver.framing.unmasking import FrameUnmasker
 from wsdriver.http import HeadReader, parse_host, split_tokens
@@ -109,7 +109,9 @@ def proxy_head(count: int) -> None:
         reader = ProxyHeadReader()
         try:
             for _ in range(200):
-                reader.feed(b"P" if not reader._buffer else b"ROXY "[len(reader._buffer) - 1 : len(reader._buffer)] or b"x")
+                reader.feed(
+                    b"P" if not reader._buffer else b"ROXY "[len(reader._buffer) - 1 : len(reader._buffer)] or b"x"
+                )
         except HandshakeError:
             pass
 

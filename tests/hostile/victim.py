@@ -12,6 +12,8 @@ import gc
 import sys
 from typing import Any
 
+import gevent
+
 import wsdriver
 
 #: Large enough that the noise of a process is small against it, small enough to be reached at once.
@@ -67,7 +69,8 @@ def main() -> None:
     if sys.argv[1] == "server":
         serve()
     print("ready", flush=True)
-    for line in sys.stdin:
+    # (In a thread, so that connections that have ended may end on while the next line is waited for.)
+    while line := gevent.get_hub().threadpool.apply(sys.stdin.readline):
         visit(line)
 
 
