@@ -2,7 +2,7 @@
 
 h11 knows the grammar; plain requests, which could mean nothing else to it, are parsed without asking it. What it
 tolerates for the sake of old peers, and a WebSocket endpoint must not, is refused before it sees a byte: bare line
-feeds and folded lines (request smuggling), heads without an end, too many fields.
+feeds, folded lines and control characters (request smuggling), heads without an end, too many fields.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ MAX_INTERIM = 10
 _TOKEN_BYTES = frozenset(map(ord, TOKEN))
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _FOLDED = re.compile(rb"\r\n[ \t]")
+#: What no line may hold (RFC 9110 §5.5); h11 takes all but NUL.
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 #: A GET without oddities. No two of its repetitions can take the same byte, so that it needs no more than linear time.
 _PLAIN = re.compile(rb"GET ([!-~]+) HTTP/1\.1\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t !-~\x80-\xff]*\r\n)+)\r\n")
 #: What a GET asks for: a path or a URL (RFC 9112 §3.2), without a fragment (RFC 6455 §3).
@@ -278,6 +280,8 @@ def _asking(size: int) -> h11.Connection:
 def _parse(head: bytes, role: type[h11.SERVER | h11.CLIENT], max_fields: int) -> object:
     if _FOLDED.search(head):
         raise HandshakeError("a header is folded over two lines")
+    if _CONTROL.search(head):
+        raise HandshakeError("the head has a control character in it")
     if head.count(b"\r\n") - 2 > max_fields:
         raise HandshakeError(f"the head has more than {max_fields} header fields (max_headers)", 431)
     size = len(head)

@@ -261,6 +261,16 @@ class DraftClient:
             self._expect(self._read(16) == hashlib.md5(challenge).digest(), "the answer to the challenge is wrong")
         return self
 
+    def take_answer(self, data: bytes) -> DraftClient:
+        """Check an answer that came by another way than this client's socket.
+
+        Raises:
+            RefusedError: it is none, or a wrong one.
+        """
+        self._note("server", data)
+        self._buffer += data
+        return self.check_answer()
+
     def _check_accept(self) -> None:
         guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
         accept = base64.b64encode(hashlib.sha1((self._key + guid).encode()).digest()).decode()

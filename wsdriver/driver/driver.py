@@ -1019,6 +1019,10 @@ class Driver:
         self._fault = None
         if self.ready_state == CLOSED:
             return
+        # The error may be kept for long, and the frames in which it was found hold the message; so does a decode error.
+        fault.__traceback__ = None
+        if fault.__cause__ is None:
+            fault.__context__ = None
         if self.ready_state == OPEN:
             self._append_close(fault.code, str(fault))
         self.ready_state = CLOSED
@@ -1039,6 +1043,8 @@ class Driver:
         self._callbacks = None
         self._queue = None
         self._early = None
+        self._decoder = None  # type: ignore[assignment]  # which may have much of a message
+        self._hixie = None
         self._emit("close", event)
 
     # --- messages out -----------------------------------------------------------------------------------------------

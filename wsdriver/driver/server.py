@@ -60,7 +60,7 @@ def check_request(
     if environ.get("SERVER_PROTOCOL", "HTTP/1.1") != "HTTP/1.1":
         raise HandshakeError("a WebSocket request needs HTTP/1.1")
     # What follows the head is frames: a body in between would be read as such (request smuggling).
-    if environ.get("CONTENT_LENGTH") not in (None, "", "0") or environ.get("HTTP_TRANSFER_ENCODING"):
+    if environ.get("CONTENT_LENGTH") not in (None, "", "0") or "HTTP_TRANSFER_ENCODING" in environ:
         raise HandshakeError("a WebSocket request cannot have a body")
     host = environ.get("HTTP_HOST")
     if not host:

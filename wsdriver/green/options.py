@@ -25,7 +25,7 @@ class ConnectionOptions(DriverOptions):
         write_limit: bytes that may wait for a slow peer before ``send`` waits.
         outbound_limit: bytes that may wait for a slow peer when one more message comes, else it is cut off. None
             for never by ``send``, which waits, and for 1 MiB by a broadcast.
-        inbound_limit: bytes that may wait for ``receive`` before reading pauses.
+        inbound_limit: bytes that may wait for ``receive`` before reading pauses, on the wire or inflated.
         inbound_messages: messages that may wait for ``receive`` before reading pauses.
         debug: whether each frame is logged, at DEBUG on the logger ``wsdriver``: its kind, length and first bytes, and
             of the opening handshake the first lines. Slow.

@@ -56,18 +56,18 @@ def _read_head(sock: Any, data: bytes, max_size: int) -> tuple[bytes, bytes]:
         OSError: the connection is lost.
     """
     reader = HeadReader(max_size)
-    seen = b""
+    seen = bytearray()
     while True:
         seen += data
         try:
             done = reader.feed(data)
         except HandshakeError:
-            return b"", seen  # the driver will find the same fault
+            return b"", bytes(seen)  # the driver will find the same fault
         if done is not None:
             return done
         data = read_some(sock)
         if not data:
-            return b"", seen
+            return b"", bytes(seen)
 
 
 def read_body(sock: Any, body: BodyReader, deadline: Deadline) -> bytes:
