@@ -128,7 +128,7 @@ class Driver:
         ready_state: 0 connecting, 1 open, 2 closing, 3 closed.
         direct: whether payloads go out as they are: not masked, nor seen by an extension.
         unpacks: whether extensions see the messages that come in, which may become larger by that.
-        unpacked: by how many bytes they have; the observer may set it back.
+        unpacked: how many bytes have come out of them; the observer may set it back.
         framing: what decides which bytes a message becomes: where it is equal, they are the same (:meth:`frame`);
             None where this one's are its own: they are masked, or a compressor keeps its context.
         state: the same in words: ``'connecting'``, ``'open'``, ``'closing'`` or ``'closed'``.
@@ -880,9 +880,8 @@ class Driver:
         opcode, data, reserved = item
         limit = self._max_length
         assert self._extensions is not None
-        packed = len(data)
         data = self._extensions.process_incoming(opcode, data, reserved, limit)
-        self.unpacked += max(0, len(data) - packed)
+        self.unpacked += len(data)
         if limit and len(data) > limit:
             raise too_big(len(data), limit)
         if opcode == BINARY:
