@@ -15,6 +15,9 @@ import greenlet
 
 from tests.bench.process import resident
 
+#: Modules whose objects the looking itself makes.
+OF_THE_LOOKING = ("builtins", "collections", "tracemalloc")
+
 
 def is_watcher(kind: type) -> bool:
     """Whether a type is one of gevent's watchers, of libev or of libuv."""
@@ -22,11 +25,11 @@ def is_watcher(kind: type) -> bool:
 
 
 def census() -> Counter[str]:
-    """Count; what is not there has 0. Python's own types are left out, since counting makes some: `count_objects`."""
+    """Count; what is not there has 0. What looking makes itself is left out: see `count_objects`."""
     gc.collect()
     counts: Counter[str] = Counter()
     for kind, number in Counter(map(type, gc.get_objects())).items():
-        if kind.__module__ not in ("builtins", "collections"):
+        if kind.__module__ not in OF_THE_LOOKING:
             counts[f"{kind.__module__}.{kind.__qualname__}"] += number
         if issubclass(kind, greenlet.greenlet):
             counts["greenlets"] += number
