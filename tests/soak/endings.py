@@ -293,7 +293,8 @@ def soak(name: str, side: str, connections: int, certificates: Certificates) -> 
         after = census()
         outcome.objects = (objects, count_objects())
         outcome.resident = (resident, half, resident_mib())
-        outcome.traced, most = traced_growth(partial(again, trial, max(connections // 10, 20), before))
+        # (A partial would be an object more.)
+        outcome.traced, most = traced_growth(lambda: again(trial, max(connections // 10, 20), before))
         outcome.faults += trial.faults()
     outcome.opened = trial.tally.opened
     outcome.codes = dict(trial.tally.heard)
