@@ -49,8 +49,8 @@ MAX_INTERIM = 10
 _TOKEN_BYTES = frozenset(map(ord, TOKEN))
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _FOLDED = re.compile(rb"\r\n[ \t]")
-#: What no line may hold (RFC 9110 §5.5); h11 takes all but NUL.
-_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+#: What no line may hold, beside NUL, which h11 refuses, too (RFC 9110 §5.5).
+_CONTROL = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
 #: A GET without oddities. No two of its repetitions can take the same byte, so that it needs no more than linear time.
 _PLAIN = re.compile(rb"GET ([!-~]+) HTTP/1\.1\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t !-~\x80-\xff]*\r\n)+)\r\n")
 #: What a GET asks for: a path or a URL (RFC 9112 §3.2), without a fragment (RFC 6455 §3).

@@ -55,7 +55,6 @@ cdef class Driver:
     cpdef room(self, Py_ssize_t most)
     cpdef filled(self, Py_ssize_t count)
     cpdef _scan(self)
-    cpdef bytes take_early(self)
     cpdef list take_inbox(self, list empty)
     cpdef bint send_data(self, int opcode, object message, object compress=*) except -1
     cpdef bint send_head(self, int opcode, Py_ssize_t size) except -1
