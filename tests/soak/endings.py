@@ -30,7 +30,7 @@ from tests.soak.census import census, count_objects, resident_mib, traced_growth
 from tests.soak.kinds import KINDS, Kind
 from tests.soak.peer import Peer
 from tests.soak.tally import Tally
-from tests.support.leaks import assert_nothing_left, at_rest
+from tests.support.leaks import REST, assert_nothing_left
 from tests.support.tls import Certificates, make_certificates
 
 SIDES = ("server", "client")
@@ -279,7 +279,8 @@ def soak(name: str, side: str, connections: int, certificates: Certificates) -> 
     warm = min(connections, 2 * kind.at_once)
     with trial.ready():
         trial.run(warm)
-        before = at_rest(census)
+        gevent.sleep(REST)
+        before = census()
         objects, resident = count_objects(), resident_mib()
         began = time.monotonic()
         trial.run(connections - connections // 2)
