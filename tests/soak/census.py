@@ -15,8 +15,8 @@ import greenlet
 
 from tests.bench.process import resident
 
-#: Modules whose objects the looking itself makes.
-OF_THE_LOOKING = ("builtins", "collections", "tracemalloc")
+#: Modules whose objects the looking itself makes. (Abstract base classes keep weak references to types they have seen.)
+OF_THE_LOOKING = ("builtins", "collections", "tracemalloc", "weakref")
 
 
 def is_watcher(kind: type) -> bool:

@@ -99,6 +99,7 @@ def answer_close(peer: Peer, number: int) -> None:
 
 
 def reset(peer: Peer, number: int) -> None:
+    peer.be_heard()
     peer.reset()
 
 
@@ -146,6 +147,7 @@ def abort_tls(peer: Peer, number: int) -> None:
             peer.sock.sendall(b"GET / HTTP/1.1\r\nHost: local" if peer.is_client else b"HTTP/1.1 101 Switch")
         else:
             peer.open()
+            peer.be_heard()
         if number % 8 > 3:
             peer.reset()
 

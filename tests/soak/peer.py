@@ -14,7 +14,7 @@ import gevent
 
 from tests.support.net import MASK, frame, request
 
-CLOSE = 8
+CLOSE, PING, PONG = 8, 9, 10
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 #: What a peer is told when the other end has gone without a word.
@@ -133,10 +133,14 @@ class Peer:
         """Say that no more comes, by TCP."""
         self.sock.shutdown(stdlib_socket.SHUT_WR)
 
+    def be_heard(self) -> None:
+        """Wait until the other end has read what was sent: it answers a ping."""
+        self.sock.sendall(frame(PING, b"", mask=None if self._path is None else MASK))
+        assert self._exactly(2)[:1] == bytes([0x80 | PONG])
+        self._exactly(0 if self.is_client else 4)  # the mask
+
     def reset(self) -> None:
-        """Vanish with RST. (A server gives its client the time to read the answer, which the RST would take back.)"""
-        if not self.is_client:
-            gevent.sleep(0.01)
+        """Vanish with RST, which takes back what has not been read: see `be_heard`."""
         self.sock.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 
