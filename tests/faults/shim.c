@@ -7,8 +7,10 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -80,6 +82,24 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
                 return syscall(SYS_sendto, fd, message->msg_iov[i].iov_base, (size_t)1, flags, NULL, 0);
     }
     return syscall(SYS_sendmsg, fd, message, flags);
+}
+
+/* What plain Python calls. */
+static int is_socket(int fd) {
+    struct stat status;
+    return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
+ssize_t readv(int fd, const struct iovec *parts, int count) {
+    if (count == 1 && is_socket(fd))
+        return recv(fd, parts[0].iov_base, parts[0].iov_len, 0);
+    return syscall(SYS_readv, fd, parts, count);
+}
+
+ssize_t write(int fd, const void *data, size_t size) {
+    if (is_socket(fd))
+        return send(fd, data, size, 0);
+    return syscall(SYS_write, fd, data, size);
 }
 
 static void shift(clockid_t clock, struct timespec *time) {
