@@ -155,6 +155,19 @@ class Party:
     def laggards(self) -> list[Any]:
         return [*self.members["/slow"], *self.members["/stopped"]]
 
+    def assert_laggards_were_cut(self, why: str, clients: Dialer, crawling: gevent.Greenlet) -> None:
+        """Check that they and nobody else were, end it all, and check that each has ended once."""
+        for ws in self.laggards:
+            wait_for(lambda ws=ws: ws.state == "closed", "the cut")
+            assert ws.close_code == 1006
+            assert why in str(ws.close_error)
+        assert [ws.state for ws in self.members["/fast"]] == ["open"] * FAST
+        self.over.set()
+        clients.close()
+        crawling.kill()
+        found = self.ends.settle()
+        assert (found["unfinished"], found["told"]) == (0, {"1": FAST + 2})
+
 
 def by_broadcast(party: Party) -> Callable[[bytes], object]:
     return lambda message: wsdriver.broadcast(party.all, message)
@@ -190,16 +203,7 @@ def test_who_does_not_keep_up_is_cut_and_the_others_get_all(
         assert all(reader.ready() for reader in readers)
         # What is behind is at most the limit, and the one message that went over it.
         assert max(most.values()) <= LIMIT + SIZE + 100
-        for ws in party.laggards:
-            wait_for(lambda ws=ws: ws.state == "closed", "the cut")
-            assert ws.close_code == 1006
-            assert "outbound_limit" in str(ws.close_error)
-        assert [ws.state for ws in party.members["/fast"]] == ["open"] * FAST
-        party.over.set()
-        clients.close()
-        crawling.kill()
-        found = party.ends.settle()
-        assert (found["unfinished"], found["told"]) == (0, {"1": FAST + 2})
+        party.assert_laggards_were_cut("outbound_limit", clients, crawling)
 
 
 def test_handlers_that_send_wait_each_for_their_own_peer(
@@ -220,15 +224,7 @@ def test_handlers_that_send_wait_each_for_their_own_peer(
         gevent.joinall([gevent.spawn(read_all, sock) for sock in fast], timeout=PATIENCE, raise_error=True)
         for ws in party.laggards:
             assert ws.buffered_amount <= ws.options.write_limit + 2 * SIZE
-            wait_for(lambda ws=ws: ws.state == "closed", "the cut")
-            assert ws.close_code == 1006
-            assert "did not take what was sent" in str(ws.close_error)
-        assert [ws.state for ws in party.members["/fast"]] == ["open"] * FAST
-        party.over.set()
-        clients.close()
-        crawling.kill()
-        found = party.ends.settle()
-        assert (found["unfinished"], found["told"]) == (0, {"1": FAST + 2})
+        party.assert_laggards_were_cut("did not take what was sent", clients, crawling)
 
 
 def test_message_of_single_bytes_is_waited_for(

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-import gevent
 import pytest
 
 import wsdriver
@@ -157,13 +156,6 @@ ANSWERS = [
         )
     ),
 ]
-
-
-@pytest.fixture(autouse=True)
-def bounded() -> Iterator[None]:
-    """No wait is for ever."""
-    with gevent.Timeout(60):
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from itertools import islice
 from socket import SHUT_WR
 from typing import Any
 
-import gevent
 import pytest
 from gevent.event import AsyncResult
 
@@ -30,13 +29,6 @@ ENOUGH = 2 * MAX_LENGTH
 
 #: What an end may leave behind, as long as somebody looks at its error.
 LEFT = 1024 * 1024
-
-
-@pytest.fixture(autouse=True)
-def bounded() -> Iterator[None]:
-    """No wait is for ever."""
-    with gevent.Timeout(60):
-        yield
 
 
 @pytest.fixture(scope="module")

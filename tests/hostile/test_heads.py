@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-import gevent
 import pytest
 
 import wsdriver
@@ -228,13 +227,6 @@ HEADS = [
         )
     ),
 ]
-
-
-@pytest.fixture(autouse=True)
-def bounded() -> Iterator[None]:
-    """No wait is for ever."""
-    with gevent.Timeout(60):
-        yield
 
 
 @pytest.fixture(scope="module")

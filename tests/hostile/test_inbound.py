@@ -33,13 +33,6 @@ OPTIONS: dict[str, Any] = {"max_length": MAX_LENGTH, "extensions": [wsdriver.Per
 BOUND = 2 * MAX_LENGTH + MIB + MIB
 
 
-@pytest.fixture(autouse=True)
-def bounded() -> Iterator[None]:
-    """No wait is for ever."""
-    with gevent.Timeout(60):
-        yield
-
-
 @pytest.fixture
 def traced() -> Iterator[None]:
     """Look at what Python allocates, and what its modules allocate through it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterator
 from itertools import islice, repeat
 
 import gevent
@@ -21,13 +20,6 @@ FRAGMENTS = 2000
 
 #: So many objects of one byte would be 1.6 MB.
 SINGLE = 50_000
-
-
-@pytest.fixture(autouse=True)
-def bounded() -> Iterator[None]:
-    """No wait is for ever."""
-    with gevent.Timeout(60):
-        yield
 
 
 @pytest.mark.parametrize("side", ["server", "client"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import gevent
 import pytest
 
 from tests.hostile.peers import Attacker, undisturbed
@@ -34,13 +33,6 @@ EVIL = [
     "http://localhost",
     "http://127.0.0.1",
 ]
-
-
-@pytest.fixture(autouse=True)
-def bounded() -> Iterator[None]:
-    """No wait is for ever."""
-    with gevent.Timeout(60):
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import array
 import ast
-from collections.abc import Iterator
 from pathlib import Path
 from socket import SHUT_WR
 from typing import Any
@@ -21,13 +20,6 @@ from tests.support.serving import serving
 from wsdriver.framing.eventstream import serialize_event
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(autouse=True)
-def bounded() -> Iterator[None]:
-    """No wait is for ever."""
-    with gevent.Timeout(60):
-        yield
 
 
 class TestHeaders:

@@ -173,6 +173,17 @@ class Busy:
         self.messages += ws
 
 
+def assert_paused_and_resumed(handler: Busy, sock: socket.socket, paused: bool, messages: int) -> None:
+    """Check whether reading has paused; and that it goes on, and nothing is lost, once the handler receives."""
+    assert_read(sock, not paused)
+    handler.go.set()
+    if paused:
+        assert read_frame(sock.recv) == (PONG, b"?"), "it is read again"
+    sock.sendall(frame(CLOSE))
+    read_frame(sock.recv)
+    wait_for(lambda: len(handler.messages) == messages)
+
+
 class TestInbound:
     @pytest.mark.parametrize("more", [0, 1])
     def test_messages(self, more: int) -> None:
@@ -182,13 +193,7 @@ class TestInbound:
             read_head(sock.recv)
             sock.sendall(messages)
             wait_for(lambda: handler.ws.bytes_received >= len(request() + messages))
-            assert_read(sock, more == 0)
-            handler.go.set()
-            if more:
-                assert read_frame(sock.recv) == (PONG, b"?"), "it is read again"
-            sock.sendall(frame(CLOSE))
-            read_frame(sock.recv)
-            wait_for(lambda: len(handler.messages) == 100 + more)
+            assert_paused_and_resumed(handler, sock, paused=more > 0, messages=100 + more)
 
     @pytest.mark.parametrize("more", [0, 1])
     def test_bytes(self, more: int) -> None:
@@ -201,13 +206,7 @@ class TestInbound:
             read_head(sock.recv)
             sock.sendall(message)
             wait_for(lambda: handler.ws.bytes_received >= len(request() + message))
-            assert_read(sock, more == 0)
-            handler.go.set()
-            if more:
-                assert read_frame(sock.recv) == (PONG, b"?"), "it is read again"
-            sock.sendall(frame(CLOSE))
-            read_frame(sock.recv)
-            wait_for(lambda: len(handler.messages) == 1)
+            assert_paused_and_resumed(handler, sock, paused=more > 0, messages=1)
 
     @pytest.mark.parametrize("early", [False, True], ids=["later", "with the request"])
     def test_messages_that_unfold_count_by_what_they_become(self, early: bool) -> None:

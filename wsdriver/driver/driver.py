@@ -791,10 +791,7 @@ class Driver:
                 if self._early is not None:
                     early, self._early = self._early, None
                     self._decode(early, 0, len(early), 0)
-                if self._hixie is None and self._unmasker is None:
-                    end = self._decoder.feed(data, start, end, self.inbox, frames)
-                else:
-                    end = self._decode(data, start, end, frames)
+                end = self._decode(data, start, end, frames)
             except ProtocolError as fault:
                 # Not raised: the messages before it come first.
                 self._fault = fault
