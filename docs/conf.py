@@ -29,6 +29,7 @@ myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence", "deflist", "attrs_inline"]
 
 autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
 autodoc_class_signature = "mixed"
 autodoc_member_order = "groupwise"
 autodoc_inherit_docstrings = False  # gevent's and gunicorn's are theirs
