@@ -64,7 +64,14 @@ wsdriver.worker.__module__ = "wsdriver"
 ROOT_PAGES = {"security": "SECURITY.md", "changes": "CHANGELOG.md"}
 
 #: Links between files of the repository, as pages have them.
-LINKS = {"](docs/": "](", "](../SECURITY.md": "](security.md", "](SECURITY.md": "](security.md"}
+LINKS = {
+    "](docs/": "](",
+    "](SECURITY.md": "](security.md",
+    "](../SECURITY.md": "](security.md",
+    "](../../SECURITY.md": "](../security.md",
+    "](../../README.md#the-client": "](../reference/client.md",
+    "](../../README.md#the-server": "](../reference/server.md",
+}
 
 
 def read_source(app: Any, name: str, source: list[str]) -> None:
