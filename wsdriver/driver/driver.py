@@ -115,23 +115,27 @@ def close_payload(code: int | None, reason: str) -> bytes:
 
 
 class Driver:
-    """One endpoint of one WebSocket connection. Made by :meth:`client`, :meth:`server` or :meth:`wsgi`.
+    """One endpoint of one WebSocket connection (RFC 6455, and the drafts before it), without I/O. Made by
+    :meth:`client`, :meth:`server` or :meth:`wsgi`.
 
     Attributes:
-        environ: on a server, the request as a WSGI environ (PEP 3333).
-        method, path: on a server, of the request.
-        headers: of the request on a server, of the response on a client.
-        status: on a client, the status of the response.
-        body: on a server, the bytes behind the head of a request that was no WebSocket request, so far.
-        version: the protocol version's name, ``'hybi-13'``.
-        protocol: the subprotocol that was agreed, or None.
-        ready_state: 0 connecting, 1 open, 2 closing, 3 closed.
+        environ (Mapping[str, Any] | None): on a server, the request as a WSGI environ (PEP 3333).
+        method (str | None): on a server, of the request.
+        path (str | None): on a server, of the request: unquoted, without the query.
+        headers (Mapping[str, str] | None): of the request on a server, of the response on a client.
+        status (int | None): on a client, the status of the response.
+        body (bytes): on a server, the bytes behind the head of a request that was no WebSocket request, so far.
+        version (str | None): the protocol version's name: ``'hybi-13'`` for RFC 6455.
+        protocol (str | None): the subprotocol that was agreed (§1.9).
+        state (str): ``'connecting'``, ``'open'``, ``'closing'`` or ``'closed'``.
+        ready_state (int): the same as 0, 1, 2, 3.
+        close_received (tuple[int, str] | None): code and reason of the peer's close frame.
+        close_sent (tuple[int, str] | None): code and reason of ours.
         direct: whether payloads go out as they are: not masked, nor seen by an extension.
         unpacks: whether extensions see the messages that come in, which may become larger by that.
         unpacked: how many bytes have come out of them; the observer may set it back.
-        framing: what decides which bytes a message becomes: where it is equal, they are the same (:meth:`frame`);
+        framing: what decides which bytes a message becomes: where it is equal, they are the same (``frame``);
             None where this one's are its own: they are masked, or a compressor keeps its context.
-        state: the same in words: ``'connecting'``, ``'open'``, ``'closing'`` or ``'closed'``.
     """
 
     __slots__ = (
@@ -298,6 +302,10 @@ class Driver:
     def wsgi(socket: Any, **options: Any) -> Driver:
         """Make a server's driver for a request that a WSGI server has read: ``socket.environ``.
 
+        Args:
+            socket: what it writes to, with the ``environ`` (PEP 3333).
+            **options: see :class:`~wsdriver.driver.options.DriverOptions`.
+
         Raises:
             ConfigurationError: an option is wrong.
         """
@@ -347,7 +355,15 @@ class Driver:
     # --- listeners --------------------------------------------------------------------------------------------------
 
     def on(self, event: str, callback: L | None = None) -> Any:
-        """Call ``callback(event)`` at each ``connect open message ping pong error close``; also a decorator."""
+        """Call ``callback(event)`` at each ``connect open message ping pong error close``; also a decorator.
+
+        Args:
+            event: one of these names.
+            callback: called with :class:`~wsdriver.events.MessageEvent` and so on; for ``error``, with the exception.
+
+        Raises:
+            ValueError: there is no such event.
+        """
         if self._emitter is None:
             self._emitter = Emitter()
         return self._emitter.on(event, callback)
@@ -510,7 +526,8 @@ class Driver:
         return True
 
     def start(self) -> bool:
-        """Begin: a client sends its request; a server answers the request, or will as soon as it has read it.
+        """Begin: a client sends its request (RFC 6455 §4.1); a server answers the request (§4.2.2), or will as soon as
+        it has read it.
 
         Returns:
             False where it has begun already, or the request was refused.
@@ -755,7 +772,8 @@ class Driver:
     # --- bytes in ---------------------------------------------------------------------------------------------------
 
     def parse(self, data: bytes | bytearray | memoryview) -> None:
-        """Take bytes from the peer, any number. Nothing that the peer sends raises here.
+        """Take bytes from the peer, any number, cut as they may be. Nothing that the peer sends raises here: a fault
+        becomes an ``error`` event and a ``close``, and fails the connection (RFC 6455 §7.1.7).
 
         What a listener raises comes out; the bytes behind it are kept, and handled at the next call.
         """
@@ -1046,11 +1064,14 @@ class Driver:
     # --- messages out -----------------------------------------------------------------------------------------------
 
     def text(self, message: str, compress: bool | None = None) -> bool:
-        """Send a text message. True when it was sent or queued, False when the connection takes no more.
+        """Send a text message (RFC 6455 §5.6).
 
         Args:
             message: to be sent as UTF-8.
             compress: False keeps extensions from compressing this message.
+
+        Returns:
+            True when it was sent or queued, False when the connection takes no more.
 
         Raises:
             TypeError: it is no str.
@@ -1061,9 +1082,15 @@ class Driver:
         return self._message("text", TEXT, message, compress)
 
     def binary(self, message: bytes | bytearray | memoryview, compress: bool | None = None) -> bool:
-        """Send a binary message. True when it was sent or queued, False when the connection takes no more.
+        """Send a binary message (RFC 6455 §5.6).
 
-        The hixie versions have no binary messages: False.
+        Args:
+            message: its payload.
+            compress: False keeps extensions from compressing this message.
+
+        Returns:
+            True when it was sent or queued, False when the connection takes no more. The hixie versions have no binary
+            messages: False.
 
         Raises:
             TypeError: it is not bytes-like.
@@ -1163,7 +1190,14 @@ class Driver:
         self._queue.append((name, arguments))
 
     def ping(self, data: str | bytes = b"", callback: Any = None) -> bool:
-        """Send a ping; ``callback()`` is called when the pong with the same payload comes.
+        """Send a ping (RFC 6455 §5.5.2); ``callback()`` is called when the pong with the same payload comes.
+
+        Args:
+            data: at most 125 bytes; a str goes out as UTF-8.
+            callback: without arguments; None for none.
+
+        Returns:
+            False where the connection takes no more, or the version has no pings.
 
         Raises:
             ValueError: the payload is over 125 bytes (RFC 6455 §5.5).
@@ -1197,7 +1231,7 @@ class Driver:
         return True
 
     def close(self, code: int | None = 1000, reason: str = "") -> bool:
-        """Begin the closing handshake. False where it has begun already.
+        """Begin the closing handshake (RFC 6455 §7.1.2). False where it has begun already.
 
         Args:
             code: what may stand in a close frame, or None for a frame without a code.

@@ -45,8 +45,10 @@ class Message:
     Attributes:
         opcode: 1 for text, 2 for binary; not to be changed.
         data: the payload; of text, its UTF-8.
-        rsv1, rsv2, rsv3: the reserved bits of the message's first frame (RFC 6455 §5.2). A session that marks its
-            outgoing messages sets a bit that its extension owns; one that undoes the mark clears it.
+        rsv1: a reserved bit of the message's first frame (RFC 6455 §5.2). A session that marks its outgoing messages
+            sets a bit that its extension owns; one that undoes the mark clears it.
+        rsv2: likewise.
+        rsv3: likewise.
         compress: of outgoing messages, what the application said: False asks that this one is not compressed, True
             that it is, however small; None leaves it to the extension.
     """
@@ -157,8 +159,9 @@ class Extension:
     Attributes:
         name: the registered name, a token: ``"permessage-deflate"``, ``"x-mine"``.
         type: always ``"permessage"``.
-        rsv1, rsv2, rsv3: the reserved bits that its sessions use. Of two extensions that use the same bit only one
-            is agreed.
+        rsv1: whether its sessions use that reserved bit. Of two extensions that use the same bit only one is agreed.
+        rsv2: likewise.
+        rsv3: likewise.
         only_marked: True where its sessions need to see no incoming messages but those that carry one of its
             reserved bits. The others then take the fast way, past all sessions.
     """

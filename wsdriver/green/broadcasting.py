@@ -140,7 +140,7 @@ def broadcast(
     Args:
         connections: WebSockets and EventSources, also of other threads.
         message: str goes out as text, bytes-like as binary.
-        binary: True or False to say otherwise, as for ``WebSocket.send``.
+        binary: True or False to say otherwise: a str as binary, bytes of UTF-8 as text.
         slow: what happens to who has more than its ``outbound_limit`` waiting already: ``'close'`` cuts the
             connection, so that the peer comes back and knows that it missed something; ``'skip'`` leaves it out.
         id: of the event.

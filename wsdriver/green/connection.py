@@ -70,11 +70,12 @@ class Connection(Transport):
     Subclasses say how the opening handshake goes: :meth:`accept`.
 
     Attributes:
-        close_code, close_reason: how it ended, as RFC 6455 §7.1.5 has it; None before the end.
-        was_clean: whether close frames went both ways.
-        close_error: what ended it where that was an error, else None.
-        latency: seconds that the last ping of the heartbeat took, or None.
-        messages_received, messages_sent: counts.
+        close_code (int | None): how it ended, as RFC 6455 §7.1.5 has it; None before the end.
+        close_reason (str | None): the sentence beside the code (§7.1.6); None before the end.
+        was_clean (bool): whether close frames went both ways.
+        close_error (BaseException | None): what ended it where that was an error.
+        latency (float | None): seconds that the last ping of the heartbeat took.
+        messages_received, messages_sent (int): counts.
     """
 
     __slots__ = (
@@ -167,7 +168,7 @@ class Connection(Transport):
     # --- the opening handshake --------------------------------------------------------------------------------------
 
     def accept(self) -> bool:
-        """Do the opening handshake, if that has not happened yet.
+        """Do the opening handshake (RFC 6455 §4.2.2), if that has not happened yet.
 
         Returns:
             whether the connection is open: a request that is wrong is answered with 400 or 426 instead, and
@@ -704,10 +705,10 @@ class Connection(Transport):
     # --- receiving --------------------------------------------------------------------------------------------------
 
     def receive(self, timeout: float | None = None) -> str | bytes | None:
-        """Wait for the next message.
+        """Wait for the next message (RFC 6455 §6.2).
 
         Args:
-            timeout: seconds to wait at most; 0 only looks.
+            timeout: seconds to wait at most; 0 only looks; None waits for ever.
 
         Returns:
             str for text, bytes for binary, None once the connection is closed and all messages have been taken.
@@ -720,6 +721,7 @@ class Connection(Transport):
         return message
 
     def __iter__(self) -> Connection:
+        """Receive until the end: ``for message in ws``."""
         return self
 
     def __next__(self) -> str | bytes:
@@ -824,7 +826,8 @@ class Connection(Transport):
         binary: bool | None = None,
         compress: bool | None = None,
     ) -> None:
-        """Send a message. Any greenlet and any thread may; it waits only where the peer does not keep up.
+        """Send a message (RFC 6455 §6.1). Any greenlet and any thread may; it waits only where the peer does not keep
+        up.
 
         Args:
             message: str goes out as text, bytes-like as binary.
@@ -911,7 +914,11 @@ class Connection(Transport):
         return self._driver
 
     def ping(self, data: str | bytes = b"", callback: Any = None) -> bool:
-        """Send a ping; ``callback()`` is called, in a greenlet of its own, when its pong comes.
+        """Send a ping (RFC 6455 §5.5.2); ``callback()`` is called, in a greenlet of its own, when its pong comes.
+
+        Args:
+            data: at most 125 bytes; a str goes out as UTF-8.
+            callback: without arguments; None for none.
 
         Returns:
             False where the protocol version has no pings.
@@ -929,7 +936,10 @@ class Connection(Transport):
         return sent
 
     def pong(self, data: str | bytes = b"") -> bool:
-        """Send a pong that nobody asked for.
+        """Send a pong that nobody asked for (RFC 6455 §5.5.3); pings are answered without it.
+
+        Args:
+            data: at most 125 bytes; a str goes out as UTF-8.
 
         Returns:
             False where the protocol version has no pongs.
@@ -947,7 +957,12 @@ class Connection(Transport):
         return sent
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Do the closing handshake, and wait for its end: at most ``close_timeout`` seconds. Closing twice is harmless.
+        """Do the closing handshake (RFC 6455 §7.1.2), and wait for its end: at most ``close_timeout`` seconds. Closing
+        twice is harmless.
+
+        Args:
+            code: says why.
+            reason: a sentence for the peer; cut to 123 bytes of UTF-8.
 
         Raises:
             ValueError: a code that an application may not use: 1000, 1003, 1008, 1009, 1011, 1012, 1013 and 3000 to
@@ -989,7 +1004,7 @@ class Connection(Transport):
                 self._flush()
 
     def terminate(self) -> None:
-        """Drop the connection at once, without a closing handshake: 1006."""
+        """Drop the connection at once, without a closing handshake (RFC 6455 §7.1.7): 1006."""
         if self._driver is None:
             self.accept()
         if self._thread != get_ident():
@@ -1023,6 +1038,13 @@ class Connection(Transport):
 
         Listeners run in the greenlet that is in :meth:`run` or :meth:`receive`, one at a time, in the order in which
         things happened. With a listener for messages, let :meth:`run` do the receiving.
+
+        Args:
+            event: one of these names.
+            callback: called with :class:`~wsdriver.events.MessageEvent` and so on; for ``error``, with the exception.
+
+        Raises:
+            ValueError: there is no such event.
         """
         check_event(event)
         if self._emitter is None:
@@ -1032,7 +1054,11 @@ class Connection(Transport):
         return self._emitter.on(event, callback)
 
     def off(self, event: str, callback: Listener | None = None) -> None:
-        """Remove a listener, or all of that event."""
+        """Remove a listener, or all of that event.
+
+        Raises:
+            ValueError: there is no such event.
+        """
         check_event(event)
         if self._emitter is not None:
             self._emitter.off(event, callback)
@@ -1096,17 +1122,19 @@ class Connection(Transport):
 
     @property
     def ready_state(self) -> int:
-        """0 connecting, 1 open, 2 closing, 3 closed, as in the browser."""
+        """:attr:`state` as a number: 0 connecting, 1 open, 2 closing, 3 closed, as in the browser."""
         return 0 if self._driver is None else self._driver.ready_state
 
     @property
     def protocol(self) -> str | None:
-        """The subprotocol that was agreed, or None."""
+        """The subprotocol that was agreed (RFC 6455 §1.9), or None."""
         return None if self._driver is None else self._driver.protocol
 
     @property
     def version(self) -> str | None:
-        """The protocol version's name, such as ``'hybi-13'``."""
+        """The protocol version's name: ``'hybi-13'`` for RFC 6455, ``'hixie-76'`` and others for what came before; None
+        before the handshake.
+        """
         return None if self._driver is None else self._driver.version
 
     @property

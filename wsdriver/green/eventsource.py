@@ -77,7 +77,7 @@ class EventSourceOptions:
 
 
 class EventSource(Transport):
-    """An event stream in a WSGI application: the other side of a browser's ``EventSource``.
+    """An event stream in a WSGI application: the other side of a browser's ``EventSource`` (HTML §9.2).
 
     ::
 
@@ -95,10 +95,13 @@ class EventSource(Transport):
 
     Args:
         environ: of the request (PEP 3333).
-        **options: see :class:`EventSourceOptions`.
+        **options: see :class:`~wsdriver.green.eventsource.EventSourceOptions`.
 
     Attributes:
-        environ: as given.
+        environ (Mapping[str, Any]): as given.
+        close_error (BaseException | None): what ended it where that was an error.
+        bytes_received (int): on the wire, without TLS.
+        bytes_sent (int): likewise.
 
     Raises:
         ConfigurationError: an option has a wrong name or value, or the server cannot hand over its connection.

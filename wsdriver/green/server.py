@@ -213,8 +213,8 @@ class WebSocketServer(PatientServer):
         handler: called with a :class:`~wsdriver.WebSocket`, whose handshake goes out at its first use; or such a table.
             What the path has in the place of a ``{name}`` is given by keyword, unquoted.
         backlog, spawn: as for gevent's servers.
-        keyfile, certfile, ssl_context and the other arguments of ``wrap_socket``: for TLS, as for gevent's servers.
-        **options: see :class:`ServerOptions`.
+        keyfile, certfile, ssl_context: for TLS, as for gevent's servers; so are the other arguments of ``wrap_socket``.
+        **options: see :class:`~wsdriver.green.server.ServerOptions`.
 
     Attributes:
         connections: the WebSockets that are alive: to count and to iterate.
@@ -425,7 +425,11 @@ class WebSocketServer(PatientServer):
         return found
 
     def stats(self) -> ServerStats:
-        """Return figures since the server was made: connections, messages, bytes, and closes by code."""
+        """Return figures since the server was made: connections, messages, bytes, and closes by code.
+
+        Returns:
+            a :class:`~wsdriver.green.stats.ServerStats`; its numbers are counts since then, but for ``open``.
+        """
         return self._ledger.stats()
 
     def start(self) -> None:

@@ -22,8 +22,10 @@ class ServerStats:
         open: WebSockets that are open now.
         total: those that have come to a handler so far. Health checks, and requests that are refused before that, are
             no WebSockets.
-        messages_received, messages_sent: messages that handlers have taken and sent.
-        bytes_received, bytes_sent: what that was on the wire, without TLS; handshakes and pings included.
+        messages_received: messages that handlers have taken.
+        messages_sent: messages that handlers have sent.
+        bytes_received: what that was on the wire, without TLS; handshakes and pings included.
+        bytes_sent: likewise.
         closes: how many have ended with each close code; what a handler rejected has none.
     """
 

@@ -28,12 +28,12 @@ class Handshake:
     """What a client asked for.
 
     Attributes:
-        path: unquoted, as in PATH_INFO.
-        query_string: as sent; ``query`` has it decoded.
-        headers: by name, in any case.
-        secure: whether it came over TLS.
-        protocol_version: 13 for RFC 6455; the number of the draft for an older one, 75 and 76 for hixie's; None where
-            the request names no version, or is for no WebSocket.
+        path (str): unquoted, as in PATH_INFO.
+        query_string (str): as sent; ``query`` has it decoded.
+        headers (Mapping[str, str]): by name, in any case.
+        secure (bool): whether it came over TLS.
+        protocol_version (int | None): 13 for RFC 6455; the number of the draft for an older one, 75 and 76 for hixie's;
+            None where the request names no version, or is for no WebSocket.
     """
 
     __slots__ = ("headers", "path", "protocol_version", "query_string", "secure")
@@ -69,7 +69,7 @@ def _protocol_version(environ: Environ) -> int | None:
 
 
 class WebSocket(Connection):
-    """A WebSocket in a WSGI application.
+    """A WebSocket in a WSGI application, or in the handler of a server (RFC 6455).
 
     The handshake goes out at the first use: ``accept``, ``receive``, iteration, ``send``, ``close``, ``run`` or
     ``wsgi_response``. Until then the application may look at the request and answer it otherwise::
@@ -82,10 +82,26 @@ class WebSocket(Connection):
                 return ws.wsgi_response()
             ...
 
+    It reads by itself: pings are answered, and the end is noticed, whatever the application does. Any greenlet and any
+    thread may call any method at any time; one of them receives.
+
     Args:
         environ: of the request (PEP 3333).
-        protocols: the subprotocols to choose from, in order of preference.
+        protocols: the subprotocols to choose from (a str, or a list of them): the first that the client names is taken
+            (§4.2.2).
         **options: see :class:`~wsdriver.green.options.ConnectionOptions`.
+
+    Attributes:
+        close_code (int | None): how it ended (§7.1.5): 1005 for a close frame without a code, 1006 for the loss of the
+            connection; None before the end.
+        close_reason (str | None): the sentence beside the code (§7.1.6); None before the end.
+        was_clean (bool): whether close frames went both ways.
+        close_error (BaseException | None): what ended it where that was an error.
+        latency (float | None): seconds that the last ping of the heartbeat took.
+        messages_received (int): how many ``receive`` has given.
+        messages_sent (int): how many ``send`` has taken.
+        bytes_received (int): on the wire, without TLS.
+        bytes_sent (int): likewise.
 
     Raises:
         ConfigurationError: an option has a wrong name or value.
@@ -134,7 +150,8 @@ class WebSocket(Connection):
         return (host, int(port) if port.isdigit() else 0)
 
     def reject(self, status: int = 403, message: str = "", headers: Mapping[str, str] | None = None) -> None:
-        """Answer the request with an HTTP status instead of a handshake. The connection ends; there is no need to wait.
+        """Answer the request with an HTTP status instead of a handshake (§4.2.2). The connection ends; there is no need
+        to wait.
 
         ``close_error`` is a HandshakeError with that status then, and sending raises ConnectionClosed.
 
@@ -185,6 +202,12 @@ class WebSocket(Connection):
         """Finish, and return what the application has to return.
 
         With a listener for messages, this receives until the end first. The connection is closed (1000) if it is open.
+
+        Returns:
+            an iterable of no bytes, which is right for the server that this runs under; frameworks may wrap it.
+
+        Raises:
+            ConfigurationError: the server cannot hand over its connection.
         """
         self.accept()
         if self._has_message_listener():

@@ -21,11 +21,9 @@ __all__ = ["ClientWebSocket", "connect", "open_websocket"]
 
 
 class ClientWebSocket(WebSocket):
-    """A client's WebSocket, as :func:`connect` returns it; a context manager that closes it.
+    """A client's WebSocket, as :func:`wsdriver.connect` returns it; a context manager that closes it.
 
-    Attributes:
-        url: of the server; behind redirects, of the last one.
-        status, headers: of its answer.
+    Leaving the block closes with 1000, with 1011 where an error leaves it, and cuts where it is interrupted.
     """
 
     __slots__ = ("_driver_url",)
@@ -37,6 +35,7 @@ class ClientWebSocket(WebSocket):
 
     @property
     def url(self) -> str:
+        """The URL of the server; behind redirects, of the last one."""
         return self._driver_url
 
     @property
@@ -94,13 +93,16 @@ class ClientWebSocket(WebSocket):
 
 
 def connect(url: str, protocols: Any = (), **options: Any) -> ClientWebSocket:
-    """Open a WebSocket to a server; blocks this greenlet, or script, until it is open.
+    """Open a WebSocket to a server (RFC 6455 §4.1); blocks this greenlet, or script, until it is open.
 
     ::
 
         with wsdriver.connect("wss://host/path", ["chat"]) as ws:
             ws.send("hello")
             print(ws.receive())
+
+    Its errors, but for ConfigurationError, say by the attribute ``stage`` what it had come to, see
+    :class:`~wsdriver.WebSocketError`.
 
     Args:
         url: ``ws:`` or ``wss:``; a user name and password in it become Basic authentication.
@@ -119,8 +121,6 @@ def connect(url: str, protocols: Any = (), **options: Any) -> ClientWebSocket:
         ProxyError: the proxy refused, or there is no way to it.
         HandshakeError: the server refused; ``.status``, ``.headers`` and ``.body`` say how.
         TimeoutError: it took more than ``open_timeout`` seconds.
-
-        All but the first have the attribute ``stage``: see :class:`~wsdriver.exceptions.WebSocketError`.
     """
     chosen = make_options(ClientOptions, {"protocols": protocols, **options})
     chosen.warn(2)

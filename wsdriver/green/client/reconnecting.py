@@ -31,7 +31,7 @@ def is_permanent(error: Exception) -> bool:
 
 @dataclass(frozen=True)
 class Backoff:
-    """The options of :func:`reconnect`, beside those of ``connect``.
+    """The options of :func:`wsdriver.reconnect`, beside those of ``connect``.
 
     Attributes:
         initial_delay: seconds that the first pause lasts at most; it doubles with each attempt that fails.
@@ -92,9 +92,14 @@ def reconnect(
     attempt that fails is logged.
 
     Args:
-        url, protocols, **options: as for :func:`wsdriver.connect`.
-        initial_delay, max_delay, stable_after, give_up, max_attempts: see :class:`Backoff`. Unless ``give_up`` says
-            otherwise, 401, 403, 404 and a proxy's 407 end it.
+        url, protocols: as for :func:`wsdriver.connect`.
+        initial_delay, max_delay, stable_after, max_attempts: see
+            :class:`~wsdriver.green.client.reconnecting.Backoff`.
+        give_up: the same. Unless it says otherwise, 401, 403, 404 and a proxy's 407 end it.
+        **options: as for :func:`wsdriver.connect`.
+
+    Yields:
+        :class:`~wsdriver.green.client.connecting.ClientWebSocket`, open.
 
     Raises:
         ConfigurationError: the URL or an option is wrong; at the call.
