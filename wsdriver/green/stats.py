@@ -61,6 +61,11 @@ class Ledger:
         if ws.close_code is not None and not isinstance(ws.close_error, HandshakeError):
             self._closes[ws.close_code] += 1
 
+    @property
+    def live(self) -> tuple[WebSocket, ...]:
+        """Those that have not ended."""
+        return tuple(self._live)
+
     def stats(self) -> ServerStats:
         """Return the figures of now."""
         figures = self._ended
