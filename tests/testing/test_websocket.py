@@ -268,6 +268,25 @@ def test_error_of_the_test_comes_out_before_the_applications() -> None:
         fail()
 
 
+def test_error_of_the_test_ends_an_application_that_waits() -> None:
+    ended = []
+
+    def handler(ws: wsdriver.WebSocket) -> None:
+        ws.accept()
+        try:
+            gevent.sleep(1000)
+        finally:
+            ended.append(ws.close_code)
+
+    def fail() -> None:
+        with Client(plain(handler), timeout=1000).websocket():
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert ended == [1006]
+
+
 def test_application_that_finds_the_client_gone_has_no_error() -> None:
     def handler(ws: wsdriver.WebSocket) -> None:
         while True:

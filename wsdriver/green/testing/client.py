@@ -115,6 +115,7 @@ class Client:
             TimeoutError: it did not answer.
             what the application raises before its answer.
         """
+        __tracebackhide__ = True
         url = self._url(path)
         exchange = Exchange(partial(self._serve, address=self._address()))
         try:
@@ -202,6 +203,7 @@ class Client:
         Raises:
             TimeoutError: it has not become true in time.
         """
+        __tracebackhide__ = True
         seconds = self.timeout if timeout is None else timeout
         deadline = None if seconds is None else monotonic() + seconds
         while not (value := condition()):
@@ -231,6 +233,7 @@ class Client:
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        __tracebackhide__ = True
         try:
             self.close()
         except Exception:

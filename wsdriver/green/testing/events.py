@@ -92,6 +92,7 @@ class TestedEventSource:
             TimeoutError: nothing came in time.
             what the application has raised, if that was the end.
         """
+        __tracebackhide__ = True
         seconds = self._patience if timeout is DEFAULT else timeout
         sentence = f"no event came within {seconds} seconds"
         try:
@@ -105,9 +106,8 @@ class TestedEventSource:
                         self._body.feed(data)
                     else:
                         self._body.eof()
-        except TimeoutError as error:
-            error.args = (f"{sentence}; {self._exchange.where()}",)
-            raise
+        except TimeoutError:
+            raise TimeoutError(f"{sentence}; {self._exchange.where()}") from None
         if self._events:
             return self._events.popleft()
         self._sock.close()
@@ -129,15 +129,18 @@ class TestedEventSource:
             TimeoutError: it is not; the message says where it is.
             what the application has raised.
         """
+        __tracebackhide__ = True
         self._end()
 
     def _end(self) -> None:
+        __tracebackhide__ = True
         self._exchange.hung_up = True
         self._sock.close()
         self._exchange.finish(self._patience)
         self._raise_error()
 
     def _raise_error(self) -> None:
+        __tracebackhide__ = True
         if self._raises:
             self._exchange.raise_error()
 
@@ -145,8 +148,10 @@ class TestedEventSource:
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        try:
+        __tracebackhide__ = True
+        if error is None:
             self.close()
-        except Exception:
-            if error is None:  # else the test has failed already, by what matters
-                raise
+            return
+        self._exchange.hung_up = True
+        self._sock.close()
+        self._exchange.abandon()

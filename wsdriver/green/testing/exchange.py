@@ -14,6 +14,9 @@ from wsdriver.green.testing.frameworks import errors_of_frameworks
 
 __all__ = ["Exchange", "note_error"]
 
+#: Seconds that an application has to end by itself, where nobody is interested any more.
+GRACE = 0.5
+
 #: Packages in which an application waits, rather than in its own code.
 _NOT_THE_APPLICATION = sys.stdlib_module_names | {"gevent", "wsdriver"}
 
@@ -63,6 +66,7 @@ class Exchange(Greenlet):  # type: ignore[misc]  # gevent has no types for it
 
     def raise_error(self) -> None:
         """Raise what the application has raised, once."""
+        __tracebackhide__ = True  # by pytest, which shows the line of the test, and then the application's
         if self._errors and not self._told:
             self._told = True
             raise self._errors[0]
@@ -78,6 +82,11 @@ class Exchange(Greenlet):  # type: ignore[misc]  # gevent has no types for it
             where = self.where()
             self.kill(timeout=1)
             raise TimeoutError(f"the connection is closed, but {timeout} seconds later {where}")
+
+    def abandon(self) -> None:
+        """End the application, if it does not end by itself soon: the test has failed already."""
+        self.join(GRACE)
+        self.kill(timeout=GRACE)
 
     def where(self) -> str:
         """Say where the application is."""

@@ -55,16 +55,17 @@ class TestedWebSocket(ClientWebSocket):
             TimeoutError: nothing came in time.
             what the application has raised, if that was the end.
         """
+        __tracebackhide__ = True
         try:
             message = super().receive(self._patience if timeout is DEFAULT else timeout)
         except TimeoutError as error:
-            error.args = (f"{error}; {self._exchange.where()}",)
-            raise
+            raise TimeoutError(f"{error}; {self._exchange.where()}") from None
         if message is None:
             self._raise_error()
         return message
 
     def __next__(self) -> str | bytes:
+        __tracebackhide__ = True
         message = self.receive()
         if message is None:
             raise StopIteration
@@ -87,6 +88,7 @@ class TestedWebSocket(ClientWebSocket):
         Raises:
             ConnectionClosed: there is none: the connection is closed.
         """
+        __tracebackhide__ = True
         message = self.receive(timeout)
         if message is None:
             raise self._closed_error()
@@ -94,6 +96,7 @@ class TestedWebSocket(ClientWebSocket):
 
     def send(self, message: Any, binary: bool | None = None, compress: bool | None = None) -> None:
         """Send a message, as ever; raises what the application has raised, if that was the end."""
+        __tracebackhide__ = True
         try:
             super().send(message, binary, compress)
         except ConnectionClosed as error:
@@ -114,6 +117,7 @@ class TestedWebSocket(ClientWebSocket):
             TimeoutError: it is not; the message says where it is.
             what the application has raised.
         """
+        __tracebackhide__ = True
         self._exchange.hung_up = self._exchange.hung_up or self.state == "open"
         super().close(code, reason)
         self._exchange.finish(self._patience)
@@ -130,14 +134,22 @@ class TestedWebSocket(ClientWebSocket):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        __tracebackhide__ = True
         try:
-            self.close()
-        except Exception:
-            if error is None:  # else the test has failed already, by what matters
-                raise
+            if error is None:
+                self.close()
+            else:
+                self._give_up()
         finally:
             self._leave()
 
+    def _give_up(self) -> None:
+        """The test has failed: what goes wrong here does not matter."""
+        self._exchange.hung_up = True
+        super().terminate()
+        self._exchange.abandon()
+
     def _raise_error(self) -> None:
+        __tracebackhide__ = True
         if self._raises:
             self._exchange.raise_error()
