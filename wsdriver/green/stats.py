@@ -66,6 +66,11 @@ class Ledger:
         """Those that have not ended."""
         return tuple(self._live)
 
+    @property
+    def ended(self) -> ServerStats:
+        """The figures of those that have ended, and the total of all."""
+        return ServerStats(0, self._total, *self._ended, closes=dict(self._closes))
+
     def stats(self) -> ServerStats:
         """Return the figures of now."""
         figures = self._ended

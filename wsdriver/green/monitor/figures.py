@@ -9,8 +9,9 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
+
+import gevent
 
 from wsdriver.environ import split_target
 from wsdriver.forwarded import client_host
@@ -25,6 +26,9 @@ INTERVAL = 1.0
 
 #: Looks that a page finds when it comes, if others have looked before.
 KEPT = 120
+
+#: Connections that are looked at in one turn of the loop: others have theirs each millisecond or so.
+SLICE = 250
 
 #: Peers that are named.
 NAMED = 10
@@ -43,14 +47,19 @@ class Meter:
         self._count_streams = count_streams
         self._since = time.time()
         self._last: dict[str, Any] | None = None
+        self._making = False
         self._kept: deque[dict[str, Any]] = deque(maxlen=KEPT)
 
     def look(self) -> dict[str, Any]:
         """Return the figures of now. However many look, they are made twice a second at most."""
         last, now = self._last, time.time()
-        if last is not None and 0 <= now - last["time"] < INTERVAL / 2:
+        if last is not None and (self._making or 0 <= now - last["time"] < INTERVAL / 2):
             return last
-        figures = self._last = self._make(now)
+        self._making = True
+        try:
+            figures = self._last = self._make(now)
+        finally:
+            self._making = False
         self._kept.append({name: figures[name] for name in figures if name not in ("slowest", "process")})
         return figures
 
@@ -59,24 +68,47 @@ class Meter:
         return list(self._kept)
 
     def _make(self, now: float) -> dict[str, Any]:
-        stats = asdict(self._ledger.stats())
-        closes = {str(code): count for code, count in sorted(stats.pop("closes").items())}
-        is_open = [ws for ws in self._ledger.live if ws.ready_state == 1]
-        latencies = sorted(ws.latency for ws in is_open if ws.latency is not None)
-        slowest = heapq.nlargest(NAMED, is_open, key=lambda ws: (ws.buffered_amount, ws.latency or 0.0))
+        ended, live = self._ledger.ended, self._ledger.live
+        received, sent = ended.messages_received, ended.messages_sent
+        bytes_received, bytes_sent = ended.bytes_received, ended.bytes_sent
+        is_open = buffered = 0
+        latencies = []
+        ranks = []
+        for number, ws in enumerate(live, 1):
+            if number % SLICE == 0:
+                gevent.sleep(0)
+            received += ws.messages_received
+            sent += ws.messages_sent
+            bytes_received += ws.bytes_received
+            bytes_sent += ws.bytes_sent
+            if ws.ready_state != 1:
+                continue
+            is_open += 1
+            waiting, latency = ws.buffered_amount, ws.latency
+            buffered += waiting
+            if latency is not None:
+                latencies.append(latency)
+            ranks.append((waiting, latency or 0.0, number))
+        latencies.sort()
+        slowest = [live[number - 1] for _, _, number in heapq.nlargest(NAMED, ranks)]
         return {
             "time": round(now, 3),
-            **stats,
-            "closes": closes,
+            "open": is_open,
+            "total": ended.total,
+            "messages_received": received,
+            "messages_sent": sent,
+            "bytes_received": bytes_received,
+            "bytes_sent": bytes_sent,
+            "closes": {str(code): count for code, count in sorted(ended.closes.items())},
             "event_streams": self._count_streams(),
-            "buffered": sum(ws.buffered_amount for ws in is_open),
+            "buffered": buffered,
             "latency": {
                 "measured": len(latencies),
                 "p50": _percentile(latencies, 0.5),
                 "p90": _percentile(latencies, 0.9),
                 "max": _percentile(latencies, 1.0),
             },
-            "slowest": [_peer(ws) for ws in slowest],
+            "slowest": [_peer(ws) for ws in slowest if ws.ready_state == 1],
             "process": {
                 "pid": os.getpid(),
                 "host": socket.gethostname(),

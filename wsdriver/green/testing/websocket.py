@@ -139,11 +139,11 @@ class TestedWebSocket(ClientWebSocket):
             if error is None:
                 self.close()
             else:
-                self._give_up()
+                self._abandon()
         finally:
             self._leave()
 
-    def _give_up(self) -> None:
+    def _abandon(self) -> None:
         """The test has failed: what goes wrong here does not matter."""
         self._exchange.hung_up = True
         super().terminate()
