@@ -40,6 +40,7 @@ LAYERS = {
     "green": 4,
     "__main__": 5,
     "cli": 5,
+    "testing": 5,
 }
 TOP = 5  # wsdriver/__init__.py itself
 
@@ -65,6 +66,7 @@ PUBLIC = [
     "connect",
     "is_eventsource",
     "is_websocket",
+    "monitor",
     "reconnect",
     "serve",
     "worker",

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from wsdriver.green.client.reconnecting import reconnect
     from wsdriver.green.eventsource import EventSource
     from wsdriver.green.gunicorn import WebSocketWorker as worker
+    from wsdriver.green.monitor.middleware import Monitor as monitor
     from wsdriver.green.pywsgi import WebSocketHandler
     from wsdriver.green.server import WebSocketServer
     from wsdriver.green.serving import serve
@@ -66,6 +67,7 @@ __all__ = [
     "connect",
     "is_eventsource",
     "is_websocket",
+    "monitor",
     "reconnect",
     "serve",
     "worker",
@@ -81,6 +83,7 @@ _GREEN = {
     "WebSocketServer": ("wsdriver.green.server", "WebSocketServer"),
     "broadcast": ("wsdriver.green.broadcasting", "broadcast"),
     "connect": ("wsdriver.green.client.connecting", "connect"),
+    "monitor": ("wsdriver.green.monitor.middleware", "Monitor"),
     "reconnect": ("wsdriver.green.client.reconnecting", "reconnect"),
     "serve": ("wsdriver.green.serving", "serve"),
     "worker": ("wsdriver.green.gunicorn", "WebSocketWorker"),

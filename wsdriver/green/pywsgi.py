@@ -125,8 +125,12 @@ class WebSocketHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no type
             if close is not None:
                 close()
         if takeover.connection is not None:
-            end_session(takeover.connection, failure)
+            self._end(takeover.connection, failure)
             self._answered(takeover.connection.http_status, takeover.connection.bytes_sent)
+
+    def _end(self, connection: Any, failure: BaseException | None) -> None:
+        """See a connection that the application took to its end; ``failure`` is what the application raised."""
+        end_session(connection, failure)
 
     def _answered(self, status: str, size: int) -> None:
         """Say what has been answered past the server: for the access log, and so that nothing more is written."""

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent import getcurrent
@@ -33,6 +33,9 @@ from wsdriver.http import Request
 from wsdriver.log import log
 from wsdriver.options import check_bool, make_options
 
+if TYPE_CHECKING:
+    from wsdriver.green.monitor.view import View
+
 __all__ = ["ServerOptions", "WebSocketServer"]
 
 
@@ -53,6 +56,9 @@ class ServerOptions(ConnectionOptions):
             before TLS. One that does not is cut.
         flash_policy: whether a connection that asks for Flash's policy file, as web-socket-js does, is told that
             everybody may connect. It is no connection.
+        monitor: the path, such as ``'/_wsdriver'``, at which this server shows what it does, to this machine only; or a
+            dict with ``path``, and ``token`` or ``allow``: see ``wsdriver.monitor``, which does the same for a WSGI
+            application. Requests for it are no connections.
         secure_proxy: whether a proxy that says nothing of it ends TLS for all clients: then URLs are ``wss:``.
     """
 
@@ -64,6 +70,7 @@ class ServerOptions(ConnectionOptions):
     proxy_protocol: bool = False
     secure_proxy: bool = False
     flash_policy: bool = False
+    monitor: Any = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,6 +81,10 @@ class ServerOptions(ConnectionOptions):
             object.__setattr__(self, "trusted_proxies", check_trusted(self.trusted_proxies))
         for name in ("proxy_protocol", "secure_proxy", "flash_policy"):
             check_bool(name, getattr(self, name))
+        if self.monitor is not None:
+            from wsdriver.green.monitor.view import check_monitor
+
+            object.__setattr__(self, "monitor", check_monitor(self.monitor))
 
 
 class StreamWebSocket(WebSocket):
@@ -264,6 +275,11 @@ class WebSocketServer(PatientServer):
         self._direct = False
         self._handlers: set[Any] | None = None  # the greenlets in which they run, for who waits for them
         self._admission = Admission(self.options.max_connections, self.options.max_connections_per_ip)
+        self._view: View | None = None
+        if self.options.monitor is not None:
+            from wsdriver.green.monitor.view import View
+
+            self._view = View(self._ledger, **self.options.monitor)
         if tls:
             tls["ssl_context"] = _server_context(tls)
             # The handshake is ours to time, in the connection's greenlet.
@@ -397,6 +413,9 @@ class WebSocketServer(PatientServer):
         elif self.options.healthcheck is not None and is_healthcheck(ws.request, self.options.healthcheck):
             self.connections.discard(ws)
             ws._driver.refuse(HandshakeError("OK", 200))
+        elif self._view is not None and (part := self._view.part_of(ws.request.target)) is not None:
+            self.connections.discard(ws)
+            ws._driver.refuse(self._view.answer(ws.environ, part))
         elif ws.check_request():
             try:
                 handler, arguments = self._find_handler(ws)

@@ -63,6 +63,16 @@ class Ledger:
         if ws.close_code is not None and not isinstance(ws.close_error, HandshakeError):
             self._closes[ws.close_code] += 1
 
+    @property
+    def live(self) -> tuple[WebSocket, ...]:
+        """Those that have not ended."""
+        return tuple(self._live)
+
+    @property
+    def ended(self) -> ServerStats:
+        """The figures of those that have ended, and the total of all."""
+        return ServerStats(0, self._total, *self._ended, closes=dict(self._closes))
+
     def stats(self) -> ServerStats:
         """Return the figures of now."""
         figures = self._ended

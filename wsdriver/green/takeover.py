@@ -57,6 +57,17 @@ class Takeover:
         self.hub = hub
         self.connection: Connection | EventSource | None = None
 
+    def watch(self, tell: Callable[[Any], object]) -> None:
+        """Have ``tell(connection)`` called as well when somebody takes it."""
+        before = self._on_claim
+
+        def tell_both(connection: Any) -> None:
+            if before is not None:
+                before(connection)
+            tell(connection)
+
+        self._on_claim = tell_both
+
     def claim(self, connection: Connection | EventSource) -> tuple[Any, bytes]:
         """Return the socket and what the server had read already; from now on the server keeps its hands off.
 
