@@ -14,12 +14,12 @@ from wsdriver.environ import is_eventsource, is_websocket
 from wsdriver.exceptions import HandshakeError
 from wsdriver.forwarded import client_host
 from wsdriver.green.admission import Admission, check_limit
+from wsdriver.green.legacy import accept_unused, let_go, make_legacy
 from wsdriver.green.registry import Registry
 from wsdriver.green.takeover import KEY, Takeover, file_buffered
-from wsdriver.green.websocket import WebSocket
 from wsdriver.green.wsgi import call_application, end_session
 
-__all__ = ["WebSocketHandler"]
+__all__ = ["WSGIServer", "WebSocketHandler"]
 
 _registries: WeakKeyDictionary[WSGIServer, Registry] = WeakKeyDictionary()
 _admissions: WeakKeyDictionary[WSGIServer, Admission] = WeakKeyDictionary()
@@ -77,7 +77,7 @@ class WebSocketHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no type
         if wants_websocket or is_eventsource(environ):
             environ[KEY] = Takeover(self.socket, partial(file_buffered, self.rfile, self.socket), self._claimed)
         if wants_websocket:
-            environ["wsgi.websocket"] = WebSocket(environ)
+            make_legacy(environ, self.server)
         return environ
 
     def _claimed(self, connection: Any) -> None:
@@ -113,6 +113,8 @@ class WebSocketHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no type
         failure: BaseException | None = None
         try:
             self.result = call_application(self.application, self.environ, self.start_response, takeover)
+            if takeover.connection is None and self.status is None:
+                accept_unused(self.environ)
             if takeover.connection is None:
                 self.process_result()
         except BaseException as error:
@@ -125,7 +127,10 @@ class WebSocketHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no type
             if close is not None:
                 close()
         if takeover.connection is not None:
-            end_session(takeover.connection, failure)
+            try:
+                end_session(takeover.connection, failure)
+            finally:
+                let_go(self.environ)
             self._answered(takeover.connection.http_status, takeover.connection.bytes_sent)
 
     def _answered(self, status: str, size: int) -> None:
