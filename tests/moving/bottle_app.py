@@ -1,4 +1,4 @@
-"""bottle-websocket's example; BOTTLE_WEBSOCKET names the package that is imported."""
+"""bottle-websocket's example; COMPAT is put before the name of the package that it imports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from bottle import Bottle, run
 
-package: Any = importlib.import_module(os.environ["BOTTLE_WEBSOCKET"])
+package: Any = importlib.import_module(os.environ.get("COMPAT", "") + "bottle_websocket")
 app = Bottle()
 
 

@@ -48,7 +48,7 @@ def told(ws: Any) -> None:
             raise  # which is no error of the handler's
 
 
-def dispatch(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     handlers = {"/echo": echo, "/chat": chat, "/told": told}
     result: Iterable[bytes] = handlers[environ["PATH_INFO"]](environ, start_response)
     return result

@@ -1,4 +1,4 @@
-"""A Flask-Sock application; FLASK_SOCK names the package that is imported, SIMPLE_WEBSOCKET that of its errors."""
+"""A Flask-Sock application; COMPAT is put before the names of the packages that it imports."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 
 from flask import Blueprint, Flask, request
 
-Sock: Any = importlib.import_module(os.environ["FLASK_SOCK"]).Sock
-ConnectionClosed: Any = importlib.import_module(os.environ["SIMPLE_WEBSOCKET"]).ConnectionClosed
-Server: Any = importlib.import_module(os.environ["SIMPLE_WEBSOCKET"]).Server
+compat = os.environ.get("COMPAT", "")
+Sock: Any = importlib.import_module(compat + "flask_sock").Sock
+simple_websocket: Any = importlib.import_module(compat + "simple_websocket")
+ConnectionClosed = simple_websocket.ConnectionClosed
+Server = simple_websocket.Server
 
 app = Flask(__name__)
 app.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": 25, "subprotocols": ["chat"]}

@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 import wsdriver
-from tests.moving.conftest import Start
+from tests.moving.conftest import Application, Start
 from tests.support.gunicorn import Server
 from tests.support.net import wait_for_port
 from tests.support.peers import need_module
 
-OURS = "wsdriver.compat.bottle_websocket"
 
-CASES = {
-    "unchanged": ("bottle_websocket", "wsdriver.worker"),
-    "ours": (OURS, "wsdriver.worker"),
-    "ours-server": (OURS, None),
-}
-
-
-@pytest.fixture(scope="module", params=CASES)
-def server(request: pytest.FixtureRequest, start: Start) -> Server:
-    package, worker = CASES[request.param]
+@pytest.fixture(scope="module", params=["unchanged", "ours", "its server"])
+def app(request: pytest.FixtureRequest, mounted: Callable[[str], Server], start: Start) -> Any:
     need_module("bottle_websocket")
-    server = start("tests.moving.bottle_app:app", worker=worker, BOTTLE_WEBSOCKET=package)
+    if request.param != "its server":
+        return Application(mounted(request.param), "bottle")
+    server = start("tests.moving.bottle_app", worker=None, COMPAT="wsdriver.compat.")
     wait_for_port(server.port)
-    return server
+    return Application(server, "")
 
 
-def test_echo(server: Server) -> None:
-    server.mark()
-    with wsdriver.connect(server.url + "/websocket") as ws:
+def test_echo(app: Application) -> None:
+    app.server.mark()
+    with wsdriver.connect(app.url + "/websocket") as ws:
         for message in ("hello", b"\x00\xff", "x" * 70_000):
             ws.send(message)
             assert ws.receive(10) == message
     assert (ws.close_code, ws.was_clean) == (1000, True)
-    with server.dial() as wire:
-        assert wire.get("/").body == b"a page"
-    server.assert_quiet()
+    assert app.get("/").body == b"a page"
+    app.server.assert_quiet()

@@ -225,6 +225,7 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
                 raise
             failure = error
         if takeover.connection is None and start_response.__self__.status is None:
+            # (Who takes gunicorn's socket by himself ends with StopIteration.)
             accept_unused(environ)
         connection = takeover.connection
         if connection is None:

@@ -14,7 +14,7 @@ from wsdriver.environ import is_eventsource, is_websocket
 from wsdriver.exceptions import HandshakeError
 from wsdriver.forwarded import client_host
 from wsdriver.green.admission import Admission, check_limit
-from wsdriver.green.legacy import accept_unused, let_go, make_legacy
+from wsdriver.green.legacy import let_go, make_legacy
 from wsdriver.green.registry import Registry
 from wsdriver.green.takeover import KEY, Takeover, file_buffered
 from wsdriver.green.wsgi import call_application, end_session
@@ -113,8 +113,6 @@ class WebSocketHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no type
         failure: BaseException | None = None
         try:
             self.result = call_application(self.application, self.environ, self.start_response, takeover)
-            if takeover.connection is None and self.status is None:
-                accept_unused(self.environ)
             if takeover.connection is None:
                 self.process_result()
         except BaseException as error:
