@@ -40,6 +40,7 @@ LAYERS = {
     "green": 4,
     "__main__": 5,
     "cli": 5,
+    "compat": 5,
     "testing": 5,
 }
 TOP = 5  # wsdriver/__init__.py itself

@@ -116,7 +116,7 @@ def app(environ: dict[str, Any], start_response: Any) -> Any:
     if not wsdriver.is_websocket(environ):
         start_response("200 OK", [("Content-Length", "2")])
         return [b"ok"]
-    ws = environ["wsgi.websocket"]
+    ws = wsdriver.WebSocket(environ)
     handle(ws)
     return ws.wsgi_response()
 

@@ -32,9 +32,9 @@ from wsdriver.exceptions import HandshakeError
 from wsdriver.forwarded import TRUSTED_PROXIES, client_host
 from wsdriver.green.accepting import PatientServer
 from wsdriver.green.admission import Admission, check_limit
+from wsdriver.green.legacy import LegacyServer, accept_unused, let_go, make_legacy
 from wsdriver.green.registry import Registry
 from wsdriver.green.takeover import KEY, Takeover, gunicorn_buffered
-from wsdriver.green.websocket import WebSocket
 from wsdriver.green.wsgi import call_application, end_session
 from wsdriver.options import check_seconds
 
@@ -99,11 +99,11 @@ class _Listener:
 class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's gevent worker, with WebSockets.
 
-    A WebSocket request finds a ready :class:`~wsdriver.WebSocket` in ``environ['wsgi.websocket']``; its handshake goes
-    out at its first use, so that the application may still answer 401. It is logged in the access log once, at its
-    end. On SIGTERM, SIGHUP and ``max_requests`` (a WebSocket counts as one) all WebSockets are closed with 1001, and
-    the worker leaves as soon as they are gone. Nobody is refused meanwhile: who had connected already, and asks for a
-    WebSocket only then, gets one that is closed with 1001 as well.
+    A WebSocket request finds a WebSocket in ``environ['wsgi.websocket']``, which has the methods of gevent-websocket's;
+    its handshake goes out at its first use, so that the application may still answer 401. It is logged in the access
+    log once, at its end. On SIGTERM, SIGHUP and ``max_requests`` (a WebSocket counts as one) all WebSockets are closed
+    with 1001, and the worker leaves as soon as they are gone. Nobody is refused meanwhile: who had connected already,
+    and asks for a WebSocket only then, gets one that is closed with 1001 as well.
 
     The error log shows where a worker was blocked when gunicorn kills it for its ``timeout``; and where it was when it
     crashed in a C extension.
@@ -183,6 +183,7 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
     def load_wsgi(self) -> None:
         super().load_wsgi()
         self._application: Any = self.wsgi
+        self._legacy = LegacyServer(self._application, self.log)
         self.wsgi: Any = self._serve
 
     def _serve(self, environ: dict[str, Any], start_response: Any) -> Any:
@@ -205,7 +206,7 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
                 environ["gunicorn.socket"].sendall(refusal)
                 self._log(f"{error.status} {reason_of(error.status)}", len(refusal), request, environ, started)
                 raise StopIteration from None
-            environ["wsgi.websocket"] = WebSocket(environ)
+            make_legacy(environ, self._legacy)
         try:
             return self._call(takeover, environ, start_response, request, started)
         finally:
@@ -223,12 +224,16 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
             if takeover.connection is None:
                 raise
             failure = error
+        if takeover.connection is None and start_response.__self__.status is None:
+            # (Who takes gunicorn's socket by himself ends with StopIteration.)
+            accept_unused(environ)
         connection = takeover.connection
         if connection is None:
             return result
         try:
             end_session(connection, failure, self.log)
         finally:
+            let_go(environ)
             self._log(connection.http_status, connection.bytes_sent, request, environ, started)
         raise StopIteration  # how gunicorn's workers say that the connection has ended
 

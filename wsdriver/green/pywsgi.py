@@ -14,12 +14,12 @@ from wsdriver.environ import is_eventsource, is_websocket
 from wsdriver.exceptions import HandshakeError
 from wsdriver.forwarded import client_host
 from wsdriver.green.admission import Admission, check_limit
+from wsdriver.green.legacy import let_go, make_legacy
 from wsdriver.green.registry import Registry
 from wsdriver.green.takeover import KEY, Takeover, file_buffered
-from wsdriver.green.websocket import WebSocket
 from wsdriver.green.wsgi import call_application, end_session
 
-__all__ = ["WebSocketHandler"]
+__all__ = ["WSGIServer", "WebSocketHandler"]
 
 _registries: WeakKeyDictionary[WSGIServer, Registry] = WeakKeyDictionary()
 _admissions: WeakKeyDictionary[WSGIServer, Admission] = WeakKeyDictionary()
@@ -77,7 +77,7 @@ class WebSocketHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no type
         if wants_websocket or is_eventsource(environ):
             environ[KEY] = Takeover(self.socket, partial(file_buffered, self.rfile, self.socket), self._claimed)
         if wants_websocket:
-            environ["wsgi.websocket"] = WebSocket(environ)
+            make_legacy(environ, self.server)
         return environ
 
     def _claimed(self, connection: Any) -> None:
@@ -125,7 +125,10 @@ class WebSocketHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no type
             if close is not None:
                 close()
         if takeover.connection is not None:
-            self._end(takeover.connection, failure)
+            try:
+                self._end(takeover.connection, failure)
+            finally:
+                let_go(self.environ)
             self._answered(takeover.connection.http_status, takeover.connection.bytes_sent)
 
     def _end(self, connection: Any, failure: BaseException | None) -> None:
