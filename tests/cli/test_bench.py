@@ -36,6 +36,7 @@ class Counting:
         self.pause = pause
 
     def __call__(self, ws: wsdriver.WebSocket) -> None:
+        ws.send("a greeting, which is no answer")
         for message in ws:
             self.got.append(message)
             if self.pause:

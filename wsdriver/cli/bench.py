@@ -22,8 +22,8 @@ from wsdriver.green.load import Load, Outcome, run_load
 __all__ = ["add_arguments", "run"]
 
 _MORE = """\
-The server has to answer each message with one, as an echo does; with --no-
-answer it need not.
+The server has to answer each message with one, as an echo does; with
+--no-answer it need not. What it says first, by itself, is not counted.
 
 Closed loop (without --rate): each connection sends its next message when the
 last is answered. That finds out how much a server can do; but one that stalls

@@ -14,7 +14,7 @@ HELP = """\
 /binary @FILE          send a file as one binary message
 /help                  this
 //TEXT                 send /TEXT
-Enter sends; Alt-Enter, or Esc and then Enter, begins another line; pasted lines stay one message.
+Enter sends; Alt-Enter (or Esc, Enter) begins another line of the message.
 Ctrl-D, or Ctrl-C where nothing is typed, closes the connection and leaves."""
 
 COMMANDS = ("/ping", "/close", "/binary", "/help")
@@ -78,7 +78,7 @@ def parse(text: str, binary: bool = False) -> Typed:
         return _binary(rest)
     if command == "/close":
         return _close(rest)
-    return Wrong(f"there is no command {command}: /help lists them, //... sends a message that begins with a slash")
+    return Wrong(f"there is no command {command}; /help lists them")
 
 
 def _binary(rest: str) -> Typed:

@@ -87,10 +87,9 @@ class Report:
         """
         outcome = self.outcome
         lines = [without_password(self.load.url), self.title, ""]
-        megabytes = self.per_second * len(self.load.message) / 1e6
-        lines.append(f"messages   {self.per_second:,.0f}/s, {megabytes:,.1f} MB/s each way")
-        if not self.load.answers:
-            lines[-1] = lines[-1].removesuffix(" each way")
+        bytes_each = self.per_second * len(self.load.message)
+        flow = f"{bytes_each / 1e6:,.1f} MB/s" if bytes_each >= 1e6 else f"{bytes_each / 1e3:,.1f} kB/s"
+        lines.append(f"messages   {self.per_second:,.0f}/s, {flow}{' each way' if self.load.answers else ''}")
         lines.append(f"           {outcome.sent:,} sent, {outcome.received:,} received")
         for name, times in (("latency", self.answers), ("opening", self.openings)):
             if times.count:

@@ -26,6 +26,9 @@ __all__ = ["Load", "Outcome", "run_load"]
 #: Connections that are opened at a time: a server's queue of new ones holds that many everywhere.
 OPENING = 64
 
+#: Seconds that a server has to greet its new connections.
+GREETING = 0.1
+
 #: Seconds between two calls of ``tick``.
 TICK = 0.2
 
@@ -126,6 +129,7 @@ class _Run:
         try:
             self._open_all()
             if self._websockets:
+                self._drop_greetings()
                 self._send_all()
         except KeyboardInterrupt:
             outcome.interrupted = True
@@ -161,6 +165,16 @@ class _Run:
         self._opened(perf_counter() - before)
         self._outcome.opened += 1
         self._websockets.append(ws)
+
+    def _drop_greetings(self) -> None:
+        """Forget what the server says by itself at the beginning: it would be taken for the first answer."""
+        gevent.sleep(GREETING)
+        for ws in self._websockets:
+            try:
+                while ws.receive(timeout=0) is not None:
+                    pass
+            except TimeoutError:
+                pass
 
     def _send_all(self) -> None:
         load, outcome = self._load, self._outcome
