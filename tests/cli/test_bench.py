@@ -15,6 +15,7 @@ import wsdriver
 from tests.cli.programs import in_terminal, run, started
 from tests.support.peers import need_module
 from tests.support.serving import serving
+from wsdriver.cli import main
 from wsdriver.cli.chart import svg
 from wsdriver.cli.histogram import Histogram
 from wsdriver.cli.report import Report
@@ -23,9 +24,21 @@ from wsdriver.green.load import Load, Outcome
 from wsdriver.options import make_options
 
 
-def bench(server: wsdriver.WebSocketServer, *arguments: str) -> tuple[int, dict[str, Any], str]:
-    status, output, errors = run("bench", server.url, "--json", *arguments)
-    return status, json.loads(output), errors
+class Bench:
+    """The command, in this process: a start takes longer than what it measures here."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, server: wsdriver.WebSocketServer, *arguments: str) -> tuple[int, dict[str, Any], str]:
+        status = main(["bench", server.url, "--no-proxy", "--json", *arguments])
+        output, errors = self._capsys.readouterr()
+        return status, json.loads(output), errors
+
+
+@pytest.fixture
+def bench(capsys: pytest.CaptureFixture[str]) -> Bench:
+    return Bench(capsys)
 
 
 class Counting:
@@ -45,7 +58,7 @@ class Counting:
 
 
 class TestClosedLoop:
-    def test_each_message_is_counted_and_timed(self) -> None:
+    def test_each_message_is_counted_and_timed(self, bench: Bench) -> None:
         handler = Counting(0.02)
         with serving(handler) as server:
             status, told, errors = bench(server, "--connections", "4", "--duration", "600ms", "--size", "1k")
@@ -72,7 +85,7 @@ class TestClosedLoop:
         assert "errors     none" in output
         assert ElementTree.fromstring(picture.read_text()).tag.endswith("svg")
 
-    def test_connections_that_end_are_errors_by_kind(self) -> None:
+    def test_connections_that_end_are_errors_by_kind(self, bench: Bench) -> None:
         turns = iter(range(1000))
 
         def moody(ws: wsdriver.WebSocket) -> None:
@@ -93,13 +106,13 @@ class TestClosedLoop:
 
 
 class TestOpenLoop:
-    def test_rate_is_kept_whatever_the_answers_take(self) -> None:
+    def test_rate_is_kept_whatever_the_answers_take(self, bench: Bench) -> None:
         with serving(Counting(0.05)) as server:
             status, told, _ = bench(server, "--rate", "200", "--connections", "20", "--duration", "1s")
         assert status == 0
         assert told["sent"] == told["received"] == pytest.approx(200, abs=3)
 
-    def test_pause_of_the_server_is_felt_by_all_that_were_due_in_it(self) -> None:
+    def test_pause_of_the_server_is_felt_by_all_that_were_due_in_it(self, bench: Bench) -> None:
         """A closed loop would see it once: coordinated omission."""
         stalled = []
 
@@ -118,7 +131,7 @@ class TestOpenLoop:
         assert slow >= 30
         assert told["latency_ms"]["max"] >= 450
 
-    def test_no_answer_only_sends(self) -> None:
+    def test_no_answer_only_sends(self, bench: Bench) -> None:
         handler: Any = Counting()
         with serving(lambda ws: handler.got.extend(ws)) as server:
             status, told, _ = bench(server, "--no-answer", "--rate", "100", "--duration", "500ms")
@@ -130,16 +143,12 @@ class TestOpenLoop:
             assert told["messages_per_second"] > 100
 
 
-def test_answers_that_do_not_come_are_errors(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from wsdriver.cli import bench as command
-    from wsdriver.cli import main
-
-    monkeypatch.setattr(command, "PATIENCE", 0.2)
+def test_answers_that_do_not_come_are_errors(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wsdriver.cli.bench.PATIENCE", 0.2)
     with serving(lambda ws: [None for _ in ws]) as server:
-        assert main(["bench", server.url, "--duration", "100ms", "--connections", "3", "--no-proxy", "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["errors"] == {"no answer within 0.2 s": 3}
+        status, told, _ = bench(server, "--duration", "100ms", "--connections", "3")
+    assert status == 1
+    assert told["errors"] == {"no answer within 0.2 s": 3}
 
 
 def test_ctrl_c_shows_what_there_is() -> None:

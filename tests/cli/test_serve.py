@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import pytest
 import wsdriver
 from tests.cli.programs import run, started
 from tests.support.tls import make_certificates
+from wsdriver.cli import main
 
 
 @contextmanager
@@ -43,10 +45,11 @@ def stop(process: Any, number: int = signal.SIGTERM) -> tuple[int, str]:
     return status, process.stderr.read().decode()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_echo_says_its_address_and_closes_with_1001(number: int) -> None:
-    with serving("--echo") as (process, line):
-        assert re.fullmatch(r"serving an echo at ws://127\.0\.0\.1:\d+/\n", line)
+@pytest.mark.parametrize(("number", "host"), [(signal.SIGTERM, "127.0.0.1"), (signal.SIGINT, "0.0.0.0")])
+def test_echo_says_an_address_that_can_be_used_and_closes_with_1001(number: int, host: str) -> None:
+    with serving("--echo", "--host", host) as (process, line):
+        assert re.match(r"serving an echo at ws://127\.0\.0\.1:\d+/", line)
+        assert "0.0.0.0" not in line
         with wsdriver.connect(url_of(line)) as ws:
             ws.send("hello")
             assert ws.receive(20) == "hello"
@@ -57,13 +60,16 @@ def test_echo_says_its_address_and_closes_with_1001(number: int) -> None:
         assert process.stderr.read() == b""
 
 
-def test_application_has_pages_and_websockets() -> None:
-    with serving("tests.cli.targets:application_object") as (process, line):
-        assert line.startswith("serving tests.cli.targets:application_object at http://127.0.0.1:")
+def test_application_has_pages_and_websockets(tmp_path: Path) -> None:
+    known = make_certificates(tmp_path)
+    arguments = ["--cert", str(known.certificate), "--key", str(known.key)]
+    with serving("tests.cli.targets:application_object", *arguments) as (process, line):
+        assert line.startswith("serving tests.cli.targets:application_object at https://127.0.0.1:")
         url = url_of(line)
-        with urllib.request.urlopen(url.replace("ws:", "http:"), timeout=20) as page:
+        context = known.client_context()
+        with urllib.request.urlopen(url.replace("wss:", "https:"), timeout=20, context=context) as page:
             assert page.read() == b"a page\n"
-        with wsdriver.connect(url) as ws:
+        with wsdriver.connect(url, tls=context) as ws:
             ws.send("hello")
             assert ws.receive(20) == "hello"
             process.send_signal(signal.SIGTERM)
@@ -89,22 +95,12 @@ def test_table_of_handlers_is_served_with_tls_to_the_origins_that_may(tmp_path: 
         assert stop(process)[0] == 0
 
 
-def test_application_is_served_with_tls(tmp_path: Path) -> None:
-    known = make_certificates(tmp_path)
-    arguments = ["--cert", str(known.certificate), "--key", str(known.key)]
-    with serving("tests.cli.targets:application", *arguments) as (_, line):
-        assert "at https://127.0.0.1:" in line
-        with wsdriver.connect(url_of(line), tls={"root_cert_file": known.authority}) as ws:
-            ws.send("hello")
-            assert ws.receive(20) == "hello"
-
-
-def test_unix_socket_is_served_removed_and_taken_over(tmp_path: Path) -> None:
+def test_unix_socket_is_served_removed_and_taken_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "socket"
     with serving("--echo", "--unix", str(path)) as (_, line):
         assert line == f"serving an echo at unix:{path}\n"
-        status, _, errors = run("serve", "--echo", "--unix", str(path))
-        assert (status, errors) == (1, f"wsdriver serve: cannot listen at {path}: Address already in use\n")
+        assert main(["serve", "--echo", "--unix", str(path), "--no-patch"]) == 1
+        assert capsys.readouterr().err == f"wsdriver serve: cannot listen at {path}: Address already in use\n"
     assert path.exists()  # it was killed
     with serving("--echo", "--unix", str(path)) as (process, _):
         with wsdriver.connect("ws://localhost/", unix=path) as ws:
@@ -114,18 +110,12 @@ def test_unix_socket_is_served_removed_and_taken_over(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_port_in_use_is_said_in_one_line() -> None:
-    with serving("--echo") as (_, line):
-        port = url_of(line).rpartition(":")[2].rstrip("/")
-        status, output, errors = run("serve", "--echo", "--port", port)
-    assert (status, output) == (1, "")
-    assert errors == f"wsdriver serve: cannot listen at 127.0.0.1:{port}: Address already in use\n"
-
-
-def test_all_addresses_are_told_by_one_that_can_be_used() -> None:
-    with serving("--echo", "--host", "0.0.0.0") as (_, line):
-        assert "ws://127.0.0.1:" in line
-        assert "0.0.0.0" not in line
+def test_port_in_use_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["serve", "--echo", "--port", str(port), "--no-patch"]) == 1
+    output, errors = capsys.readouterr()
+    assert (output, errors) == ("", f"wsdriver serve: cannot listen at 127.0.0.1:{port}: Address already in use\n")
 
 
 def test_sleep_of_a_handler_stops_no_other(tmp_path: Path) -> None:

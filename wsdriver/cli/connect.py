@@ -49,7 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="at the end of piped input, close when nothing has come for so long; 0: at once, inf: the server closes",
     )
     group.add_argument("--no-color", action="store_true", help="no colours; the variable NO_COLOR does that, too")
-    group.add_argument("--no-history", action="store_true", help="do not keep what is typed")
+    group.add_argument(
+        "--no-history",
+        action="store_true",
+        help="do not keep what is typed; else it is in ~/.local/state/wsdriver/history",
+    )
     group.add_argument(
         "--verbose", "-v", action="store_true", help="show the server's answer, and in a terminal its pings and pongs"
     )

@@ -51,7 +51,8 @@ def talk(ws: ClientWebSocket, show: Show, *, binary: bool, wait: float | None) -
         Failure: it did not end well.
     """
     feeder = _Feeder(ws, binary, wait)
-    threading.Thread(target=feeder.run, daemon=True).start()
+    thread = threading.Thread(target=feeder.run, daemon=True)
+    thread.start()
     try:
         while messages := receive_some(ws):
             feeder.answered(len(messages))
@@ -63,6 +64,8 @@ def talk(ws: ClientWebSocket, show: Show, *, binary: bool, wait: float | None) -
     except KeyboardInterrupt:
         ws.close()
         return INTERRUPTED
+    if feeder.sending:
+        thread.join(1)  # it is about to find out that it cannot
     sentence, well = ending(ws)
     if feeder.fault is not None:
         raise feeder.fault
@@ -79,6 +82,7 @@ class _Feeder:
     Attributes:
         fault: what was wrong with the input.
         cut: whether the connection ended before the input did.
+        sending: whether lines are being sent.
     """
 
     def __init__(self, ws: ClientWebSocket, binary: bool, wait: float | None) -> None:
@@ -88,7 +92,7 @@ class _Feeder:
         self._sent = self._answers = 0
         self._heard = 0.0
         self.fault: Failure | None = None
-        self.cut = False
+        self.cut = self.sending = False
 
     def answered(self, count: int) -> None:
         """Note that messages have come."""
@@ -97,13 +101,19 @@ class _Feeder:
 
     def run(self) -> None:
         try:
+            self._feed()
+        except RuntimeError:
+            pass  # the program ends meanwhile, and its connections with it
+
+    def _feed(self) -> None:
+        try:
             for some in lines(0):
+                self.sending = True
                 send_all(self._ws, self._messages(some))
+                self.sending = False
         except ConnectionClosed:
             self.cut = True
             return
-        except RuntimeError:
-            return  # the program ends: nobody reads its output any more
         except Failure as fault:
             self.fault = fault
         except OSError as error:
