@@ -73,6 +73,7 @@ def test_conversation(tmp_path: Path) -> None:
         terminal.await_line("< an interruption")
         room.send(b"\x00\xff")
         terminal.await_line("< binary, 2 bytes: 00 ff")
+        terminal.await_prompt("half a li")  # it is drawn anew behind what was printed
         lines = terminal.lines
         at = [place for place, line in enumerate(lines) if line.startswith("> half a li")]
         assert lines[at[-1] - 3 : at[-1] + 1] == [

@@ -118,20 +118,18 @@ class _Feeder:
             self.fault = fault
         except OSError as error:
             self.fault = Failure(f"the input cannot be read: {error.strerror}", USAGE)
-        if self.fault is None:
-            self._await_answers()
+        self._await_answers()
         self._ws.close()
 
     def _messages(self, some: list[bytes]) -> Iterator[str | bytes]:
         for line in some:
-            self._sent += 1
-            if self._binary:
-                yield line
-                continue
             try:
-                yield line.decode()
+                message = line if self._binary else line.decode()
             except UnicodeDecodeError:
-                raise Failure(f"line {self._sent} of the input is not UTF-8; --binary sends any bytes", USAGE) from None
+                number = self._sent + 1
+                raise Failure(f"line {number} of the input is not UTF-8; --binary sends any bytes", USAGE) from None
+            self._sent += 1
+            yield message
 
     def _await_answers(self) -> None:
         """Wait until the answers have come, as far as one can tell."""
