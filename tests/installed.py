@@ -48,10 +48,18 @@ def check_echo() -> None:
         server.stop()
 
 
+def check_command() -> None:
+    command = Path(sys.executable).with_name("wsdriver")
+    for program in ([str(command)], [sys.executable, "-m", "wsdriver"]):
+        said = subprocess.run([*program, "--version"], capture_output=True, text=True, check=True, timeout=60).stdout
+        assert said == f"wsdriver {wsdriver.__version__}\n", f"{program} says {said!r}"
+
+
 def main() -> None:
     pure = bool(os.environ.get("WSDRIVER_PURE"))
     check_modules(pure)
     check_echo()
+    check_command()
     if not pure:
         subprocess.run([sys.executable, __file__], env={**os.environ, "WSDRIVER_PURE": "1"}, check=True, timeout=60)
         print(f"wsdriver {wsdriver.__version__}: {len(compiled_names())} compiled modules, and their plain twins")

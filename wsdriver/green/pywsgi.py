@@ -19,13 +19,13 @@ from wsdriver.green.registry import Registry
 from wsdriver.green.takeover import KEY, Takeover, file_buffered
 from wsdriver.green.wsgi import call_application, end_session
 
-__all__ = ["WSGIServer", "WebSocketHandler"]
+__all__ = ["WSGIServer", "WebSocketHandler", "connections_of"]
 
 _registries: WeakKeyDictionary[WSGIServer, Registry] = WeakKeyDictionary()
 _admissions: WeakKeyDictionary[WSGIServer, Admission] = WeakKeyDictionary()
 
 
-def _registry_of(server: WSGIServer) -> Registry:
+def connections_of(server: WSGIServer) -> Registry:
     """Return the server's connections. From its first on, the server's ``stop`` closes them with 1001."""
     registry = _registries.get(server)
     if registry is None:
@@ -81,7 +81,7 @@ class WebSocketHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no type
         return environ
 
     def _claimed(self, connection: Any) -> None:
-        _registry_of(self.server).add(connection)
+        connections_of(self.server).add(connection)
         self.rfile.close()  # else the socket would stay open, whoever closes it, until the handler returns
 
     def run_application(self) -> None:

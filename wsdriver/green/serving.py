@@ -12,10 +12,14 @@ import gevent
 from gevent import Greenlet, joinall, killall
 from gevent.event import Event
 
+from wsdriver.green.registry import Registry
 from wsdriver.green.server import WebSocketServer
 from wsdriver.green.websocket import WebSocket
 
-__all__ = ["serve"]
+__all__ = ["run_server", "serve"]
+
+#: Seconds between two questions whether it is over.
+POLL = 0.5
 
 
 def serve(
@@ -45,27 +49,58 @@ def serve(
         OSError: the address cannot be listened at.
     """
     server = WebSocketServer((host, port), handler, **options)
+    run_server(server, server.connections)
+
+
+def run_server(
+    server: Any,
+    connections: Registry,
+    started: Callable[[], object] | None = None,
+    is_over: Callable[[], bool] | None = None,
+) -> bool:
+    """Do what :func:`serve` does, with a server that is made already.
+
+    Args:
+        server: a :class:`WebSocketServer`, or one of ``gevent.pywsgi`` that waits for its handlers when it stops.
+        connections: its WebSockets.
+        started: called once connections are accepted.
+        is_over: called twice a second; True stops the server as a signal does.
+
+    Returns:
+        whether ``is_over`` ended it.
+
+    Raises:
+        OSError: the address cannot be listened at.
+    """
     # A handler may have something to do behind the end of its WebSocket. (An unlimited pool of gevent's would wait for
     # them too, at a fourteenth of what a short connection costs.)
     handlers: set[Greenlet] = set()
-    server._handlers = handlers
+    if isinstance(server, WebSocketServer):
+        server._handlers = handlers
     asked = Event()
+    over = False
 
     def stop() -> None:
         if asked.is_set():
-            server.connections.close(0)
+            connections.close(0)
         asked.set()
 
     # From before the first connection on: who sees the port open may send a signal.
     with _signals_call(stop):
         try:
             server.start()
-            asked.wait()
+            if started is not None:
+                started()
+            while not asked.wait(None if is_over is None else POLL):
+                if is_over is not None and is_over():
+                    over = True
+                    asked.set()
         finally:
             deadline = monotonic() + server.stop_timeout
             server.stop()
             joinall(list(handlers), max(0.0, deadline - monotonic()))
             killall(list(handlers), timeout=1)
+    return over
 
 
 @contextmanager

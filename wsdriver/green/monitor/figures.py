@@ -138,6 +138,7 @@ def _peer(ws: WebSocket) -> dict[str, Any]:
         address = ws.remote_address
         host = str(address[0]) if isinstance(address, tuple) else None
         path = split_target(request.target)[0]
+    driver = ws._driver  # environ["wsgi.websocket"] has gevent-websocket's `version` and `protocol`
     return {
         "address": host or None,
         "path": path,
@@ -145,6 +146,6 @@ def _peer(ws: WebSocket) -> dict[str, Any]:
         "latency": None if ws.latency is None else round(ws.latency, 6),
         "messages_received": ws.messages_received,
         "messages_sent": ws.messages_sent,
-        "version": ws.version,
-        "protocol": ws.protocol,
+        "version": driver.version,
+        "protocol": driver.protocol,
     }
