@@ -47,6 +47,29 @@ def figures(app: Any) -> Any:
     return ask(app, "/_wsdriver/json").json
 
 
+class Resource:
+    """As gevent-websocket's: the server asks it which subprotocol it takes."""
+
+    def app_protocol(self, path: str) -> str:
+        return "chat"
+
+    def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        for message in iter(environ["wsgi.websocket"].receive, None):
+            environ["wsgi.websocket"].send(message)
+        return []
+
+
+def test_figures_of_an_application_of_gevent_websockets() -> None:
+    """There, the WebSocket's ``version`` and ``protocol`` are headers of the request."""
+    app = wsdriver.monitor(Resource())
+    with Client(app).websocket("/", protocols=["news", "chat"]) as ws:
+        assert ws.protocol == "chat"
+        ws.send("hello")
+        assert ws.receive() == "hello"
+        (peer,) = figures(app)["slowest"]
+        assert (peer["version"], peer["protocol"]) == ("hybi-13", "chat")
+
+
 def test_figures_are_those_of_the_connections() -> None:
     app = wsdriver.monitor(echo)
     client = Client(app)

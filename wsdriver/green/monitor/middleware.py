@@ -57,6 +57,8 @@ class Monitor:
         if not callable(app):
             raise ConfigurationError(f"app must be a WSGI application, which can be called, not {app!r}")
         self.app = app
+        if hasattr(app, "app_protocol"):
+            self.app_protocol = app.app_protocol  # gevent-websocket's: the server asks the application that it has
         self._ledger = Ledger()
         self._view = View(self._ledger, path, token, allow)
         self._lock = allocate_lock()  # handlers may be threads
