@@ -15,9 +15,11 @@ from gevent.event import AsyncResult
 from gevent.pywsgi import WSGIServer
 
 import wsdriver
-from tests.support.net import request
+from tests.support.net import read_frame, read_head, request
+from tests.support.wire import CLOSE, TEXT
 from wsdriver.compat.geventwebsocket.handler import WebSocketHandler as EagerHandler
 from wsdriver.green import legacy
+from wsdriver.testing import Client
 
 PATIENCE = 10
 
@@ -197,6 +199,43 @@ class TestErrors:
         assert isinstance(ws._closed_error(), wsdriver.ConnectionClosed)
         monkeypatch.delitem(sys.modules, module.__name__)
         assert type(ws._closed_error()) is wsdriver.ConnectionClosed
+
+
+class TestPages:
+    """What an application answers as HTTP, after the handshake, is seen by nobody."""
+
+    @pytest.mark.parametrize("around", [lambda app: app, legacy.handshake_first], ids=["at-first-use", "first"])
+    @pytest.mark.parametrize(("status", "code"), [("200 OK", 1000), ("404 Not Found", 1000), ("500 Oh", 1011)])
+    def test_status_of_an_error_closes_with_1011(self, around: Callable[[Any], Any], status: str, code: int) -> None:
+        def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            environ["wsgi.websocket"].send("one")
+            start_response(status, [("Content-Type", "text/plain")])
+            return [b"a page of the framework"]
+
+        with Client(around(app), raise_errors=False).websocket() as ws:
+            assert list(ws) == ["one"]
+        assert (ws.close_code, ws.was_clean) == (code, True)
+
+    def test_a_page_is_not_the_next_requests(self) -> None:
+        def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            if not wsdriver.is_websocket(environ):
+                start_response("500 Oh", [("Content-Length", "0")])
+                return []
+            environ["wsgi.websocket"].send("one")
+            return []
+
+        server = WSGIServer(("127.0.0.1", 0), app, handler_class=wsdriver.WebSocketHandler, log=None)
+        server.start()
+        try:
+            with gevent.socket.create_connection(("127.0.0.1", server.server_port), PATIENCE) as sock:
+                sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert read_head(sock.recv).startswith(b"HTTP/1.1 500 ")
+                sock.sendall(request())
+                assert read_head(sock.recv).startswith(b"HTTP/1.1 101 ")
+                assert read_frame(sock.recv) == (TEXT, b"one")
+                assert read_frame(sock.recv) == (CLOSE, b"\x03\xe8")
+        finally:
+            server.stop(timeout=1)
 
 
 class TestHandshake:

@@ -17,6 +17,7 @@ import gevent
 
 import wsdriver
 from tests.green.apps import LIMIT, Environ, StartResponse, answer, hold, leave, query_of, report
+from tests.support.failing_views import failing_app
 
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
@@ -254,6 +255,10 @@ def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         shift_path_info(environ)
         framework: Application = import_module(MOUNTED[first]).app
         return framework(environ, start_response)
+    if first == "failing":
+        shift_path_info(environ)
+        failing: Application = failing_app(shift_path_info(environ) or "")
+        return failing(environ, start_response)
     return ROUTES.get(environ["PATH_INFO"], not_found)(environ, start_response)
 
 

@@ -6,7 +6,8 @@ from http.cookies import SimpleCookie
 
 import pytest
 
-from tests.servers.matrix import every_server, fetch
+from tests.servers.matrix import every_server, fetch, settle
+from tests.support.failing_views import FRAMEWORKS as FAILING
 from tests.support.gunicorn import Server
 from tests.support.net import frame, read_frame
 from tests.support.peers import need_module
@@ -43,6 +44,18 @@ class TestFrameworks:
         assert page.body == f"a page of {framework.title()}\n".encode()
         assert fetch(server, f"/{framework}/echo").status == (400 if framework == "flask" else 426)
         assert fetch(server, f"/{framework}/nothing").status == 404
+
+
+@every_server
+@pytest.mark.parametrize("framework", FAILING)
+def test_view_that_raises_after_the_handshake_closes_with_1011(server: Server, framework: str) -> None:
+    """The framework makes a page of the error, which no server may take for a good end."""
+    need_module(framework)
+    with server.dial().open(f"/failing/{framework}/late") as wire:
+        assert wire.message() == "one"
+        assert wire.closed() == 1011
+    settle(server)
+    server.mark()  # some frameworks log it
 
 
 @every_server

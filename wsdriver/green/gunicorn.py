@@ -35,7 +35,7 @@ from wsdriver.green.admission import Admission, check_limit
 from wsdriver.green.legacy import LegacyServer, accept_unused, let_go, make_legacy
 from wsdriver.green.registry import Registry
 from wsdriver.green.takeover import KEY, Takeover, gunicorn_buffered
-from wsdriver.green.wsgi import call_application, end_session
+from wsdriver.green.wsgi import call_application, end_session, heed_status
 from wsdriver.options import check_seconds
 
 __all__ = ["WebSocketWorker"]
@@ -231,6 +231,8 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
         if connection is None:
             return result
         try:
+            if failure is None:
+                heed_status(connection, start_response.__self__.status)
             end_session(connection, failure, self.log)
         finally:
             let_go(environ)

@@ -16,6 +16,7 @@ from wsdriver.environ import Environ
 from wsdriver.exceptions import ConnectionClosed
 from wsdriver.framing.opcodes import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 from wsdriver.green.websocket import WebSocket
+from wsdriver.green.wsgi import heed_status
 from wsdriver.log import log
 
 __all__ = [
@@ -326,8 +327,13 @@ def handshake_first(application: Any) -> Callable[..., Iterable[bytes]]:
             return result
         if not ws.accept():
             return []
+
+        def answered(status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], None]:
+            heed_status(ws, status)
+            return lambda data: None
+
         # What it answers as HTTP goes nowhere; but a generator wants to be run, and a framework's response closed.
-        result = application(environ, lambda status, headers, exc_info=None: lambda data: None) or ()
+        result = application(environ, answered) or ()
         try:
             for _ in result:
                 pass

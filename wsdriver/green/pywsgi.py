@@ -17,7 +17,7 @@ from wsdriver.green.admission import Admission, check_limit
 from wsdriver.green.legacy import let_go, make_legacy
 from wsdriver.green.registry import Registry
 from wsdriver.green.takeover import KEY, Takeover, file_buffered
-from wsdriver.green.wsgi import call_application, end_session
+from wsdriver.green.wsgi import call_application, end_session, heed_status
 
 __all__ = ["WSGIServer", "WebSocketHandler", "connections_of"]
 
@@ -126,6 +126,8 @@ class WebSocketHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no type
                 close()
         if takeover.connection is not None:
             try:
+                if failure is None and self.status is not None:
+                    heed_status(takeover.connection, self.status.decode("latin-1"))
                 self._end(takeover.connection, failure)
             finally:
                 let_go(self.environ)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from wsdriver.green.connection import Connection
     from wsdriver.green.eventsource import EventSource
 
-__all__ = ["WsgiResponse", "call_application", "end_session"]
+__all__ = ["WsgiResponse", "call_application", "end_session", "heed_status"]
 
 #: Servers that want a status before they are content, by the module that iterates a response.
 _SERVERS = ("gevent.pywsgi", "gunicorn.workers.", "werkzeug.serving", "wsgiref.handlers")
@@ -115,6 +115,19 @@ def _close(result: Any) -> None:
     """Close what an application returned (PEP 3333)."""
     if hasattr(result, "close"):
         result.close()
+
+
+def heed_status(connection: Connection | EventSource, status: str | None) -> None:
+    """Close with 1011 what an application answered with a page of an error after it took the connection.
+
+    Frameworks make such a page of what a view raises; nobody can see it.
+
+    Args:
+        connection: that it took.
+        status: of the page, such as ``'500 Internal Server Error'``; None where there is none.
+    """
+    if status is not None and status >= "500":
+        connection._request_ended(500)
 
 
 def end_session(connection: Connection | EventSource, error: BaseException | None, log: Any = log) -> None:
