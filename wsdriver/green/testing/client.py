@@ -113,7 +113,7 @@ class Client:
         Raises:
             HandshakeError: the application refused; ``.status``, ``.headers`` and ``.body`` say how.
             TimeoutError: it did not answer.
-            what the application raises before its answer.
+            Exception: what the application raises before its answer.
         """
         __tracebackhide__ = True
         url = self._url(path)
@@ -173,7 +173,7 @@ class Client:
         Raises:
             HandshakeError: the answer is no event stream; ``.status``, ``.headers`` and ``.body`` say what it is.
             TimeoutError: there was no answer.
-            what the application raises before its answer.
+            Exception: what the application raises before its answer.
         """
         target = parse_url(self._url(path))
         fields = {
@@ -217,7 +217,7 @@ class Client:
 
         Raises:
             TimeoutError: it is not; the message says where it is.
-            what the application has raised, where nothing has noticed it yet.
+            Exception: what the application has raised, where nothing has noticed it yet.
         """
         opened, self._opened = self._opened, []
         errors = []

@@ -33,7 +33,8 @@ class TestedEventSource:
         raise_errors: whether what the application raises is raised here.
 
     Attributes:
-        status, headers: of the application's answer.
+        status: of the application's answer.
+        headers: of the application's answer.
 
     Raises:
         HandshakeError: the answer is no event stream; ``.status``, ``.headers`` and ``.body`` say what it is.
@@ -90,7 +91,7 @@ class TestedEventSource:
 
         Raises:
             TimeoutError: nothing came in time.
-            what the application has raised, if that was the end.
+            Exception: what the application has raised, if that was the end.
         """
         __tracebackhide__ = True
         seconds = self._patience if timeout is DEFAULT else timeout
@@ -127,7 +128,7 @@ class TestedEventSource:
 
         Raises:
             TimeoutError: it is not; the message says where it is.
-            what the application has raised.
+            Exception: what the application has raised.
         """
         __tracebackhide__ = True
         self._end()

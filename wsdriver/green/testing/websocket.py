@@ -53,7 +53,7 @@ class TestedWebSocket(ClientWebSocket):
 
         Raises:
             TimeoutError: nothing came in time.
-            what the application has raised, if that was the end.
+            Exception: what the application has raised, if that was the end.
         """
         __tracebackhide__ = True
         try:
@@ -76,7 +76,7 @@ class TestedWebSocket(ClientWebSocket):
 
         Raises:
             TimeoutError: the end has not come within the client's timeout.
-            what the application has raised, if that was the end.
+            Exception: what the application has raised, if that was the end.
         """
         with gevent.Timeout(self._patience, TimeoutError(f"the end has not come within {self._patience} seconds")):
             super().run()
@@ -115,7 +115,7 @@ class TestedWebSocket(ClientWebSocket):
 
         Raises:
             TimeoutError: it is not; the message says where it is.
-            what the application has raised.
+            Exception: what the application has raised.
         """
         __tracebackhide__ = True
         self._exchange.hung_up = self._exchange.hung_up or self.state == "open"
