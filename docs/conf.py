@@ -57,8 +57,10 @@ html_copy_source = False
 html_show_sphinx = False
 
 # autodoc shows a class under another name as an alias only, without a word on what it does.
-wsdriver.worker.__name__ = wsdriver.worker.__qualname__ = "worker"
-wsdriver.worker.__module__ = "wsdriver"
+for name in ("worker", "monitor"):
+    public = getattr(wsdriver, name)
+    public.__name__ = public.__qualname__ = name
+    public.__module__ = "wsdriver"
 
 #: Pages that are files of the repository's root.
 ROOT_PAGES = {"security": "SECURITY.md", "changes": "CHANGELOG.md"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,9 @@ from gevent.pywsgi import WSGIServer
 
 import wsdriver
 from examples import authentication, first_chat
+from tests.cli.programs import environment, in_terminal
 from tests.support.net import free_port
+from tests.support.peers import need_module
 from tests.support.serving import serving
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -182,3 +185,97 @@ def test_selectors_client_wrong_url_is_one_line_and_status_2(url: str) -> None:
     assert said.startswith("selectors_client.py: ")
     assert said.count("\n") == 1
     assert process.returncode == 2
+
+
+def blocks(kind: str) -> list[str]:
+    """Return the blocks of that kind in the page on the command line."""
+    page = (ROOT / "docs" / "howto" / "cli.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{kind}\n(.*?)^```", page, re.M | re.S)
+
+
+def transcripts() -> Iterator[tuple[str, str]]:
+    """Yield each command of that page, and what it prints there."""
+    for block in blocks("console"):
+        for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
+            command, _, output = part.partition("\n")
+            yield command, output
+
+
+def without_figures(text: str) -> str:
+    return re.sub(r"\d[\d,.]*( ([um]?s|[kM]?B)\b)?(/s)?", "#", text)
+
+
+class TestCommandLine:
+    """Each transcript in docs/howto/cli.md is what is printed."""
+
+    @pytest.fixture
+    def run(self, tmp_path: Path) -> Iterator[Any]:
+        """Start a shell's command, with the ``wsdriver`` of these sources."""
+        program = tmp_path / "wsdriver"
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m wsdriver "$@"\n')
+        program.chmod(0o755)
+        started = []
+
+        def start(command: str) -> Any:
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", command],
+                cwd=ROOT,
+                env=environment(PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}"),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                universal_newlines=True,
+            )
+            started.append(process)
+            return process
+
+        yield start
+        for process in started:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            process.stdout.close()
+
+    @pytest.mark.parametrize(("command", "output"), [given for given in transcripts() if "serve" not in given[0]])
+    def test_transcript(self, command: str, output: str, run: Any) -> None:
+        with serving() as server:
+            host = f"127.0.0.1:{server.server_port}"
+            printed = run(command.replace("127.0.0.1:8080", host)).communicate(timeout=PATIENCE)[0]
+        printed = printed.replace(host, "127.0.0.1:8080")
+        if "bench" in command:
+            head, _, rows = without_figures(printed).partition("\n\n  to")
+            assert head == without_figures(output).partition("\n\n  to")[0]
+            assert [row for row in rows.splitlines() if not re.fullmatch(r"(  to)? +# +#% *\S*", row)] == []
+        else:
+            assert printed == output
+
+    def test_serve(self, run: Any) -> None:
+        ((command, output),) = [given for given in transcripts() if "serve" in given[0]]
+        port = free_port()
+        process = run(f"exec {command} --port {port}")
+        assert process.stdout.readline() == output.replace("8080", str(port))
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=PATIENCE)[0] == ""
+        assert process.returncode == 0
+
+    def test_terminal(self, tmp_path: Path) -> None:
+        need_module("prompt_toolkit")
+        (shown,) = [block for block in blocks("text") if block.startswith("$ wsdriver connect")]
+        first, *rest = shown.splitlines()[1:]
+        with (
+            serving() as server,
+            in_terminal("connect", server.url, XDG_STATE_HOME=str(tmp_path)) as terminal,
+        ):
+            terminal.await_line("connected")
+            for line in rest:
+                if line.startswith("> "):
+                    terminal.await_prompt()
+                    terminal.type(f"{line[2:]}\r")
+                else:
+                    terminal.await_line(without_figures(line).partition("#")[0])
+            assert terminal.status() == 0
+            port = str(server.server_port)
+            assert terminal.lines[0].replace(port, "8080") == first
+            # Where a prompt was that is gone, an empty one may be left.
+            lines = [without_figures(line) for line in terminal.lines[1:] if line != ">"]
+            assert lines == [without_figures(line) for line in rest]
