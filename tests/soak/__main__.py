@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from tests.bench.server import ROOT, environment
-from tests.soak import report
+from tests.soak import chart, report
 from tests.soak.endings import SIDES, Outcome
 from tests.soak.kinds import KINDS
 from tests.soak.load import SERVERS, Load, NotPossible, kept_environment, load
@@ -96,7 +96,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, metavar="S", help="of traffic under load: 180, quick 2")
     for name, known in CHOICES.items():
         parser.add_argument(f"--{name}", metavar="NAME,..", help=f"only these of {', '.join(known)}")
-    parser.add_argument("--output", type=Path, metavar="FILE.md", help="write the tables between the markers of a file")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE.md",
+        help="write the tables between the markers of a file, and a chart beside it",
+    )
     options = parser.parse_args(arguments)
     chosen = {name: (getattr(options, name) or ",".join(known)).split(",") for name, known in CHOICES.items()}
     for name, known in CHOICES.items():
@@ -133,6 +138,11 @@ def main(arguments: list[str] | None = None) -> int:
     print(text)
     if options.output:
         report.write(options.output, text)
+        if outcomes:
+            try:
+                chart.write_chart(options.output.parent / chart.NAME, outcomes)
+            except ImportError:
+                say("no chart: matplotlib is not installed")
     short = sum(bool(each.faults) for each in (*loads, *outcomes))
     say(f"{time.monotonic() - began:.0f} s; {f'{short} fall short' if short else 'nothing falls short'}")
     return 1 if short else 0

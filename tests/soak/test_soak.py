@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.soak import report
+from tests.soak import chart, report
 from tests.soak.__main__ import main
+from tests.soak.endings import SIDES, Outcome
 from tests.soak.kinds import KINDS
 from tests.soak.load import SERVERS, NotPossible, allow_files
 from tests.soak.numbered import Judge, make
@@ -30,6 +31,21 @@ def test_connections_that_end_in_every_way_leave_nothing(tmp_path: Path, capsys:
     need_module("trustme")
     rows = run("endings", tmp_path / "new.md", capsys)
     assert len([row for row in rows if "nothing lost" in row]) == 2 * len(KINDS)
+
+
+def test_chart_has_a_line_for_each_kind_of_ending(tmp_path: Path) -> None:
+    need_module("matplotlib")
+    counts = {"descriptors": 1, "greenlets": 1, "watchers": 1}
+    rest: dict[str, Any] = {"codes": {1000: 9}, "before": counts, "after": counts, "objects": (1, 1), "traced": 0}
+    outcomes = [
+        Outcome(title, side, 9, 1, 9, 1.0, resident=(50.0, 60.0, 60.0), faults=[], **rest)
+        for title in ("closed by us", "RST")
+        for side in SIDES
+    ]
+    chart.write_chart(tmp_path / chart.NAME, outcomes)
+    drawn = (tmp_path / chart.NAME).read_text()
+    for each in outcomes:
+        assert f">{each.title}, {each.side}</text>" in drawn
 
 
 def test_no_message_is_lost_doubled_or_reordered_under_load(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
