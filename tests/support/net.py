@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import struct
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 MASK = b"\x37\xfa\x21\x3d"
 
@@ -18,10 +20,15 @@ REQUEST = (
 
 
 def free_port() -> int:
-    """Return a port of the loopback address that nobody uses."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """Return a port of the loopback address that nobody uses.
+
+    It is none of those that systems give to clients: else one of these would have it before the server that is to.
+    """
+    for port in random.SystemRandom().sample(range(10_000, 32_000), 100):
+        with socket.socket() as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
+    raise OSError("a hundred ports are all in use")
 
 
 def request(path: str = "/", extra: str = "") -> bytes:
