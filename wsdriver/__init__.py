@@ -90,13 +90,15 @@ _GREEN = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _GREEN:
-        raise AttributeError(f"module 'wsdriver' has no attribute {name!r}")
-    module, attribute = _GREEN[name]
-    value = getattr(importlib.import_module(module), attribute)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # else any name would do
+
+    def __getattr__(name: str) -> Any:
+        if name not in _GREEN:
+            raise AttributeError(f"module 'wsdriver' has no attribute {name!r}")
+        module, attribute = _GREEN[name]
+        value = getattr(importlib.import_module(module), attribute)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

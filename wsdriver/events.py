@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar, overload
+from typing import ClassVar, TypeVar, cast
 
 __all__ = [
     "CloseEvent",
@@ -94,11 +94,8 @@ class Emitter:
     def __init__(self) -> None:
         self._listeners: dict[str, list[Listener]] | None = None
 
-    @overload
-    def on(self, event: str, callback: L) -> L: ...
-    @overload
-    def on(self, event: str, callback: None = None) -> Callable[[L], L]: ...
-    def on(self, event: str, callback: L | None = None) -> L | Callable[[L], L]:
+    # No overloads, which a compiled class cannot have: whoever passes a callback has no use for what comes back.
+    def on(self, event: str, callback: Listener | None = None) -> Callable[[L], L]:
         """Call ``callback`` at each event of that name; without a callback, act as a decorator.
 
         Raises:
@@ -113,7 +110,7 @@ class Emitter:
             self._added(event)
             return listener
 
-        return add if callback is None else add(callback)
+        return add if callback is None else cast("Callable[[L], L]", add(callback))
 
     def off(self, event: str, callback: Listener | None = None) -> None:
         """Remove a listener, or all of that event."""

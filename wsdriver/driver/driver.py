@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any
 
@@ -354,7 +354,7 @@ class Driver:
 
     # --- listeners --------------------------------------------------------------------------------------------------
 
-    def on(self, event: str, callback: L | None = None) -> Any:
+    def on(self, event: str, callback: Listener | None = None) -> Callable[[L], L]:
         """Call ``callback(event)`` at each ``connect open message ping pong error close``; also a decorator.
 
         Args:

@@ -14,6 +14,7 @@ handled: then the answers to all of it go out in one system call.
 from __future__ import annotations
 
 import socket as stdlib_socket
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from time import monotonic
@@ -1033,7 +1034,7 @@ class Connection(Transport):
 
     # --- listeners: in the greenlet that receives -------------------------------------------------------------------
 
-    def on(self, event: str, callback: L | None = None) -> Any:
+    def on(self, event: str, callback: Listener | None = None) -> Callable[[L], L]:
         """Call ``callback(event)`` at each ``open message ping pong error close``; also a decorator.
 
         Listeners run in the greenlet that is in :meth:`run` or :meth:`receive`, one at a time, in the order in which

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import isinf
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 from wsdriver.environ import Environ, url_of
 from wsdriver.events import CloseEvent, L, Listener, check_event
@@ -348,7 +348,7 @@ class EventSource(Transport):
         error.__cause__ = self.close_error
         return error
 
-    def on(self, event: str, callback: L | None = None) -> L | Callable[[L], L]:
+    def on(self, event: str, callback: Listener | None = None) -> Callable[[L], L]:
         """Call ``callback(event)`` at the stream's ``close``, once, in a greenlet of its own; also a decorator.
 
         ``event.was_clean`` is False where the client went away. A stream that has ended already calls at once.
@@ -363,7 +363,7 @@ class EventSource(Transport):
                 self._add_listener(listener)
             return listener
 
-        return add if callback is None else add(callback)
+        return add if callback is None else cast("Callable[[L], L]", add(callback))
 
     def _add_listener(self, listener: Listener) -> None:
         if self._state == "closed":
