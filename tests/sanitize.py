@@ -28,7 +28,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 #: What is copied: the package, the tests, and what builds and configures them.
-PARTS = ("wsdriver", "pytest_wsdriver.py", "tests", "examples", "pyproject.toml", "setup.cfg", "README.md", "LICENSE")
+PARTS = ("wsdriver", "tests", "examples", "pyproject.toml", "setup.cfg", "README.md", "LICENSE")
 
 #: Not optimised: then the build takes seconds instead of minutes, and no check is optimised away.
 FLAGS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1 -O0"

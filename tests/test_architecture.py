@@ -41,6 +41,7 @@ LAYERS = {
     "__main__": 5,
     "cli": 5,
     "compat": 5,
+    "pytest_plugin": 5,
     "testing": 5,
 }
 TOP = 5  # wsdriver/__init__.py itself

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+# pytester forgets the modules that a suite loads, and some of gevent's cannot be loaded twice.
+import wsdriver.testing  # noqa: F401
+
 ROOT = Path(__file__).resolve().parents[2]
 
 pytest_plugins = ["pytester"]
@@ -34,7 +37,7 @@ def app():
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A suite that has no plugin but ours. (An installed wsdriver is found without ``-p``.)"""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    pytester.makeini("[pytest]\naddopts = -p pytest_wsdriver -p no:cacheprovider")
+    pytester.makeini("[pytest]\naddopts = -p wsdriver.pytest_plugin -p no:cacheprovider")
     return pytester
 
 
@@ -73,8 +76,8 @@ def test_fixture_app_may_be_overridden(suite: pytest.Pytester) -> None:
     suite.runpytest_inprocess().assert_outcomes(passed=1)
 
 
-def test_plugin_loads_nothing_until_it_is_used() -> None:
-    program = "import sys, pytest_wsdriver; print({'wsdriver', 'gevent', 'greenlet', 'h11'} & set(sys.modules))"
+def test_plugin_loads_no_gevent_until_it_is_used() -> None:
+    program = "import sys, wsdriver.pytest_plugin; print({'gevent', 'greenlet', 'wsdriver.testing'} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
@@ -90,5 +93,4 @@ def test_plugin_loads_nothing_until_it_is_used() -> None:
 def test_plugin_is_registered() -> None:
     tomllib = pytest.importorskip("tomllib")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert project["project"]["entry-points"]["pytest11"] == {"pytest_wsdriver": "pytest_wsdriver"}
-    assert project["tool"]["setuptools"]["py-modules"] == ["pytest_wsdriver"]
+    assert project["project"]["entry-points"]["pytest11"] == {"wsdriver": "wsdriver.pytest_plugin"}

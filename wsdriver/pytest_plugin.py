@@ -1,6 +1,6 @@
 """pytest's plugin of wsdriver: fixtures for suites of applications with WebSockets.
 
-Not in the package: pytest loads this at each start, and loads wsdriver only where a fixture is asked for.
+pytest loads this at each start, so gevent and all that is built on it come only where a fixture is asked for.
 """
 
 from __future__ import annotations
