@@ -22,6 +22,14 @@ def compiled_names() -> list[str]:
     return sorted({".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in paths})
 
 
+def check_files() -> None:
+    """Each package has to be named in pyproject.toml, each kind of data too."""
+    source = Path(__file__).resolve().parent.parent / "wsdriver"
+    files = [path.relative_to(source) for kind in ("*.py", "*.html", "py.typed") for path in source.rglob(kind)]
+    left_out = [str(path) for path in files if not (PACKAGE / path).exists()]
+    assert not left_out, f"not installed: {left_out}"
+
+
 def check_modules(pure: bool) -> None:
     names = compiled_names()
     assert names, f"{PACKAGE} has nothing for Cython"
@@ -57,6 +65,7 @@ def check_command() -> None:
 
 def main() -> None:
     pure = bool(os.environ.get("WSDRIVER_PURE"))
+    check_files()
     check_modules(pure)
     check_echo()
     check_command()
