@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket as stdlib_socket
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -588,6 +589,17 @@ class TestWays:
             pytest.raises(wsdriver.ConfigurationError, match="connected stream socket"),
         ):
             wsdriver.connect("ws://host/", sock=sock)
+
+    @pytest.mark.parametrize("scheme", ["ws", "wss"])
+    def test_ready_socket_that_the_peer_has_reset_is_no_mistake_of_the_callers(self, scheme: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            sock = socket.create_connection(listener.getsockname()[:2])
+            peer, _ = listener.accept()
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+        error = failure(f"{scheme}://localhost/", sock=sock, open_timeout=5)
+        assert not isinstance(error, wsdriver.ConfigurationError)
+        assert error.stage == {"ws": "handshake", "wss": "tls"}[scheme]
 
     def test_ready_socket_beside_a_proxy_is_refused(self) -> None:
         one, other = socket.socketpair()

@@ -77,14 +77,17 @@ def connect_unix(path: Any, deadline: Deadline) -> Any:
 
 
 def check_sock(sock: Any) -> None:
-    """Refuse what is no connected stream socket.
+    """Refuse what is no connected stream socket. One that the peer has reset meanwhile passes: its use will say that.
 
     Raises:
         ConfigurationError: it is not.
     """
     try:
         connected = sock.getsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_TYPE) == stdlib_socket.SOCK_STREAM
-        sock.getpeername()
+        try:
+            sock.getpeername()
+        except OSError:
+            connected = connected and sock.getsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_ERROR) != 0
     except (AttributeError, OSError):
         connected = False
     if not connected or not (hasattr(sock, "detach") and hasattr(sock, "recv_into")):
