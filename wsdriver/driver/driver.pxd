@@ -1,3 +1,5 @@
+cimport cython
+
 from wsdriver.framing.hybi cimport FrameDecoder, append_frame, append_head
 
 
@@ -51,10 +53,11 @@ cdef class Driver:
     cdef readonly bint unpacks
 
     cpdef Py_ssize_t feed(self, data, Py_ssize_t start, Py_ssize_t end, Py_ssize_t frames=*) except -1
-    cpdef Py_ssize_t _decode(self, data, Py_ssize_t start, Py_ssize_t end, Py_ssize_t frames) except -1
     cpdef room(self, Py_ssize_t most)
     cpdef filled(self, Py_ssize_t count)
+    @cython.locals(length=Py_ssize_t, index=Py_ssize_t, inbox=list)
     cpdef _scan(self)
+    cpdef _scan_tuples(self, Py_ssize_t index)
     cpdef list take_inbox(self, list empty)
     cpdef bint send_data(self, int opcode, object message, object compress=*) except -1
     cpdef bint send_head(self, int opcode, Py_ssize_t size) except -1

@@ -808,8 +808,11 @@ class Driver:
             try:
                 if self._early is not None:
                     early, self._early = self._early, None
-                    self._decode(early, 0, len(early), 0)
-                end = self._decode(data, start, end, frames)
+                    self._decode(early, 0, len(early))
+                if self._hixie is None and self._unmasker is None:
+                    end = self._decoder.feed(data, start, end, self.inbox, frames)
+                else:
+                    end = self._decode_old(data, start, end, frames)
             except ProtocolError as fault:
                 # Not raised: the messages before it come first.
                 self._fault = fault
@@ -842,30 +845,46 @@ class Driver:
             self._fault = fault
         self._scan()
 
-    def _decode(self, data: BytesLike, start: int, end: int, frames: int) -> int:
-        if self._hixie is None and self._unmasker is None:
-            return self._decoder.feed(data, start, end, self.inbox, frames)
+    def _decode_old(self, data: BytesLike, start: int, end: int, frames: int) -> int:
         if not frames:
-            return self._decode_old(data, start, end)
+            self._decode(data, start, end)
+            return end
         # These versions' decoders count nothing: they are fed little by little.
         enough = len(self.inbox) + frames
         while start < end and len(self.inbox) < enough:
-            start = self._decode_old(data, start, min(end, start + OLD_STEP))
+            stop = min(end, start + OLD_STEP)
+            self._decode(data, start, stop)
+            start = stop
         return start
 
-    def _decode_old(self, data: BytesLike, start: int, end: int) -> int:
+    def _decode(self, data: BytesLike, start: int, end: int) -> None:
+        """Decode all of it, in any version."""
         if self._hixie is not None:
             self._hixie.feed(data, start, end, self.inbox)
-        elif self._unmasker is not None:
-            plain = self._unmasker.feed(bytes(memoryview(data)[start:end]))
-            self._decoder.feed(plain, 0, len(plain), self.inbox)
-        return end
+            return
+        if self._unmasker is not None:
+            data = self._unmasker.feed(bytes(memoryview(data)[start:end]))
+            start, end = 0, len(data)
+        self._decoder.feed(data, start, end, self.inbox)
 
     def _scan(self) -> None:
         """Handle the control frames among the new items; messages stay, and controls where somebody listens to them."""
         inbox = self.inbox
         length = len(inbox)
-        index = kept = self._delivered
+        index = self._delivered
+        while index < length and type(inbox[index]) is not tuple:
+            index += 1
+        self._delivered = index
+        if index < length:
+            self._scan_tuples(index)
+        if self._fault is not None:
+            self._fail(self._fault)
+
+    def _scan_tuples(self, index: int) -> None:
+        """Go on from the first new item that is a control frame, or for an extension."""
+        inbox = self.inbox
+        length = len(inbox)
+        kept = index
         try:
             while index < length:
                 item: Any = inbox[index]
@@ -887,8 +906,6 @@ class Driver:
             if kept < index:
                 del inbox[kept:index]
             self._delivered = kept
-        if self._fault is not None:
-            self._fail(self._fault)
 
     def _unpack(self, item: tuple[int, bytes, int]) -> str | bytes:
         """Pass a message through the extensions."""

@@ -46,6 +46,11 @@ WEIGHT = 2048
 _REPEAT = tuple(sum(1 << 32 * i for i in range((length + 3) // 4)) for length in range(126))
 _CUT = tuple((1 << 8 * length) - 1 for length in range(126))
 
+#: By the second byte of a frame, its size where it is short and masked; more than there ever is where it is not.
+_SIZES = tuple(6 + second - 128 if 128 <= second < 254 else 1 << 62 for second in range(256))
+
+_from_bytes = int.from_bytes
+
 #: For each key byte, the table that bytes.translate needs to XOR with it; 64 KiB, made at the first long payload.
 _tables: list[bytes] = []
 
@@ -81,11 +86,7 @@ def _head(first: int, mask_bit: int, size: int) -> bytes:
 
 def append_head(out: bytearray, first: int, size: int) -> None:
     """Append the head of an unmasked frame whose payload the caller writes itself."""
-    if size < 126:
-        out.append(first)
-        out.append(size)
-    else:
-        out += _head(first, 0, size)
+    out += _head(first, 0, size)
 
 
 def append_frame(out: bytearray, first: int, payload: str | BytesLike, key: bytes | None) -> int:
@@ -108,14 +109,19 @@ def append_frame(out: bytearray, first: int, payload: str | BytesLike, key: byte
         data = payload.encode()
     else:
         data = payload if type(payload) is bytes else bytes(memoryview(payload))
+    size = len(data)
     if key is None:
-        append_head(out, first, len(data))
+        if size < 126:  # as nearly all are: not worth a call
+            out.append(first)
+            out.append(size)
+        else:
+            append_head(out, first, size)
         out += data
     else:
         masked = apply_mask(data, key)
-        out += _head(first, 0x80, len(data)) + key
+        out += _head(first, 0x80, size) + key
         out += masked
-    return len(data)
+    return size
 
 
 class FrameDecoder:
@@ -136,6 +142,7 @@ class FrameDecoder:
     """
 
     __slots__ = (
+        "_binary",
         "_buffer",
         "_fin",
         "_flip",
@@ -149,6 +156,7 @@ class FrameDecoder:
         "_opcodes",
         "_rsv",
         "_tail",
+        "_text",
         "closed",
         "max_fragments",
         "max_length",
@@ -171,6 +179,9 @@ class FrameDecoder:
         self._opcodes = opcodes
         self._flip = 0x80 if more else 0
         self._mask = mask == MaskPlace.PAYLOAD
+        # The first byte of a text and of a binary message in one frame, masked; none where they are not.
+        self._text = (opcodes.find(TEXT) | 0x80) ^ self._flip if self._mask else -1
+        self._binary = (opcodes.find(BINARY) | 0x80) ^ self._flip if self._mask else -1
         self.max_length = max_length
         self.max_fragments = max_fragments
         self.reserved = reserved
@@ -201,14 +212,13 @@ class FrameDecoder:
         if self.closed:
             return end
         stop = end
-        view: bytes | bytearray | memoryview
-        view = data if isinstance(data, (bytes, bytearray)) else memoryview(data).cast("B")
+        view = data
+        if type(data) is not bytearray and type(data) is not bytes:
+            view = memoryview(data).cast("B")
         if self._buffer:
             view = self._buffer + view[start:end]
             start, end = 0, len(view)
             self._buffer = bytearray()
-        masked = self._mask
-        number = int.from_bytes
         left = frames
         while start < end:
             if self._left:
@@ -218,23 +228,26 @@ class FrameDecoder:
                 return stop - (end - start)
             if end - start < 2:
                 break
-            first, second = view[start] ^ self._flip, view[start + 1]
+            first, second = view[start], view[start + 1]
             length = second & 0x7F
-            at = start + 2
-            opcode = self._opcodes[first & 15]
-            if masked and 128 <= second < 254 and first & 0xF0 == 0x80 and opcode in (TEXT, BINARY):
+            if first == self._text or first == self._binary:
                 # A short message in one frame: what nearly all are. Where it is wrong, what is below says so.
-                over = at + 4 + length
-                if over <= end and self._message is None and not (self.raw or 0 < self.max_length < length):
-                    mask = number(view[at : at + 4], "little") * _REPEAT[length] & _CUT[length]
-                    payload = (number(view[at + 4 : over], "little") ^ mask).to_bytes(length, "little")
+                over = start + _SIZES[second]
+                if over <= end and self._message is None and not self.raw and length <= (self.max_length or length):
+                    # The masking key, in the lowest 4 bytes, and the payload, as one number.
+                    number = _from_bytes(view[start + 2 : over], "little")
+                    number = number >> 32 ^ (number & 0xFFFFFFFF) * _REPEAT[length] & _CUT[length]
+                    payload = number.to_bytes(length, "little")
                     try:
-                        out.append(str(payload, "utf-8") if opcode == TEXT else payload)
+                        out.append(payload.decode() if first == self._text else payload)
                     except UnicodeDecodeError:
                         raise utf8_fault() from None
                     start = over
                     left -= 1
                     continue
+            first ^= self._flip
+            at = start + 2
+            opcode = self._opcodes[first & 15]
             if length == 126:
                 at += 2
                 if at > end:
@@ -258,7 +271,7 @@ class FrameDecoder:
                     if not packed or size > packed_limit(self.max_length):
                         raise too_big(size, self.max_length)
             key = b""
-            if masked:
+            if self._mask:
                 if at + 4 > end:
                     break
                 key = bytes(view[at : at + 4])
@@ -269,7 +282,7 @@ class FrameDecoder:
                     break
                 payload = bytes(view[at : at + length])
                 start = at + length
-                out.append((opcode, apply_mask(payload, key) if masked else payload, 0))
+                out.append((opcode, apply_mask(payload, key) if key else payload, 0))
                 if opcode == CLOSE:
                     self.closed = True
                     return stop
@@ -277,7 +290,7 @@ class FrameDecoder:
             if first >= 0x80 and opcode != CONTINUATION and at + length <= end:
                 # A whole message in one frame that is all here: the usual case.
                 payload = bytes(view[at : at + length])
-                if masked:
+                if key:
                     payload = apply_mask(payload, key)
                 if self.raw or first & 0x70:
                     out.append((opcode, payload, first & 0x70))

@@ -25,7 +25,6 @@ cdef class Connection(Transport):
     cdef bint _paused
     cdef double _next_beat
     cdef long long _ping_end
-    cdef Py_ssize_t _position
     cdef bint _reading
     cdef list _ready
     cdef bytes _rest

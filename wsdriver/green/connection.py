@@ -98,7 +98,6 @@ class Connection(Transport):
         "_opening",
         "_paused",
         "_ping_end",
-        "_position",
         "_reading",
         "_ready",
         "_rest",
@@ -129,8 +128,7 @@ class Connection(Transport):
         self._waiter: Any = None
         self._opening: list[Any] | None = None
         self._emitter: Emitter | None = None
-        self._ready: list[Any] = []
-        self._position = 0
+        self._ready: list[Any] = []  # what comes next is its last
         self._rest: bytes | None = None  # of what was read: behind the frames of one turn
         self._rest_start = 0
         self._turn: Any = None  # the watcher of the next turn
@@ -234,13 +232,14 @@ class Connection(Transport):
     def _on_readable(self) -> None:
         if self._paused or self._sock is None:
             return
+        driver = self._driver
         self._burst = 0
         self._reading = True
         try:
             self._read()
         finally:
             self._reading = False
-        if self._driver.ready_state == CLOSED and self._sock is not None:
+        if driver.ready_state == CLOSED and self._sock is not None:
             # Settled before its handler is resumed: that need not wait for the end then.
             self._settle()
             if self._sock is not None:
@@ -249,9 +248,9 @@ class Connection(Transport):
         self._resume_waiter()
         if self._sock is None:
             return
-        if self._unsent() > 0 and not self._write_blocked:
+        if self._out and not self._write_blocked:
             self._flush()
-        if self._unread > self._inbound_limit or len(self._driver.inbox) > self._inbound_messages:
+        if self._unread > self._inbound_limit or len(driver.inbox) > self._inbound_messages:
             self._pause()
 
     def _read(self) -> None:
@@ -387,8 +386,7 @@ class Connection(Transport):
     def _resume_waiter(self) -> None:
         """Switch to the greenlet in ``receive``, where there is something for it."""
         waiter = self._waiter
-        if waiter is not None and (len(self._driver.inbox) > 0 or self._driver.ready_state == CLOSED):
-            self._waiter = None
+        if waiter is not None and (self._driver.inbox or self._driver.ready_state == CLOSED):
             # What it sends while it works through the queue goes out in one write, by our caller at the latest. (Not
             # what the main greenlet sends: a script may sleep, or compute, and come back much later.)
             self._coalescing = waiter.parent is not None
@@ -417,7 +415,7 @@ class Connection(Transport):
                 self._go_on()
 
     def _unhandled(self) -> bool:
-        return self._position < len(self._ready) or len(self._driver.inbox) > 0
+        return bool(self._ready or self._driver.inbox)
 
     # --- what the driver tells: in the hub --------------------------------------------------------------------------
 
@@ -737,10 +735,8 @@ class Connection(Transport):
             return self._next_elsewhere(timeout)
         deadline = None
         while True:
-            while self._position < len(self._ready):
-                item = self._ready[self._position]
-                self._ready[self._position] = None
-                self._position += 1
+            while self._ready:
+                item = self._ready.pop()
                 if type(item) is not tuple:
                     self.messages_received += 1
                     return item
@@ -755,10 +751,9 @@ class Connection(Transport):
                 else:
                     self.accept()
                 continue
-            self._ready.clear()
-            self._position = 0
-            if len(driver.inbox) > 0:
+            if driver.inbox:
                 self._ready = driver.take_inbox(self._ready)
+                self._ready.reverse()
                 continue
             if driver.ready_state == CLOSED:
                 if not elsewhere:
@@ -767,7 +762,7 @@ class Connection(Transport):
             self._unread = 0
             if self._paused:
                 self._resume()
-            if self._unsent() > 0 and not self._write_blocked:
+            if self._out and not self._write_blocked:
                 self._flush()
                 if self._sock is None:
                     continue
@@ -878,7 +873,7 @@ class Connection(Transport):
         self._written()
         if self._sock is None:
             raise self._closed_error()
-        if self._unsent() > self._write_limit:
+        if (self._write_blocked or self._out) and self._unsent() > self._write_limit:
             self._pace()
 
     def _broadcast(self, message: Any) -> bool:

@@ -104,6 +104,7 @@ class Transport:
         self._tls: Any = None  # what does it inside of the socket, where that is known
         self._out: bytearray = None  # type: ignore[assignment]  # until _watch
         self._large: bytes = None  # type: ignore[assignment]  # a payload on its way: behind out[:_split]
+        # (Where the buffer is empty, and the socket is not waited for, nothing is unsent: its head comes before it.)
         self._large_start = 0
         self._split = 0
         self._burst = 0
@@ -197,7 +198,7 @@ class Transport:
     def _flush(self) -> None:
         """Write what the socket takes; the rest goes when it is writable."""
         out = self._out
-        while len(out) > 0 or self._large is not None:
+        while out or self._large is not None:
             try:
                 if self._tls is not None:
                     count = write_tls(self._tls, out)
@@ -217,17 +218,18 @@ class Transport:
                 return
             self.bytes_sent += count
             self._burst += count + CALL_COST
-            if self._large is not None:
+            if self._large is None:
+                if count == len(out):
+                    out.clear()
+                    return
+            else:
                 of_out = min(count, self._split)
                 self._split -= of_out
                 self._large_start += count - of_out
                 if self._large_start == len(self._large):
                     self._large = None  # type: ignore[assignment]
                 count = of_out
-            if count < len(out):
-                del out[:count]
-            elif count > 0:
-                out.clear()
+            del out[:count]
             if (self._large is not None or len(out) > 0) and self._burst > MAX_BURST:
                 self._await_socket(-2)  # which is at once, when others have had their turn
                 return
