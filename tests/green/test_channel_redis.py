@@ -272,8 +272,11 @@ assert socket.socket is before
 import sys, threading, wsdriver
 channel = wsdriver.Channel(sys.argv[2], sys.argv[1], history=50)
 got = []
+everything = threading.Event()
 def callback(message):
     got.append(message)
+    if len(got) == 4:
+        everything.set()
 def work(number):
     with channel.subscribe() as messages:
         barrier.wait()
@@ -288,6 +291,7 @@ barrier = threading.Barrier(4)
 threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
+everything.wait(10)
 print(sorted(got))
 """
         assert finish(run(script, redis.url, name)) == ("['0', '1', '2', '3']\n", "")

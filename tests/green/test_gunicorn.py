@@ -499,6 +499,12 @@ class TestBadRequests:
 # --- errors of the application --------------------------------------------------------------------------------------
 
 
+def status_of_gunicorn(wire: Wire) -> int:
+    """Read the status of gunicorn's own error page, and to the end: with Python 3.14 its head lacks a \\r."""
+    page = b"".join(iter(lambda: wire.recv(4096), b""))
+    return int(page.split()[1])
+
+
 class TestErrors:
     def test_an_error_is_logged_once_and_closes_that_connection_only(self, either: Gunicorn, name: str) -> None:
         with either.dial().open("/echo") as other, either.dial().open(f"/fail?id={name}") as wire:
@@ -528,14 +534,13 @@ class TestErrors:
         assert server.report(name)["closed"] == 1
         with server.dial() as wire:
             wire.ask(f"/fail-page?id={name}-2")
-            assert wire.response().status == 500
+            assert status_of_gunicorn(wire) == 500
         assert server.report(f"{name}-2")["closed"] == 1
 
     def test_an_error_before_the_handshake_is_gunicorns(self, server: Gunicorn, name: str) -> None:
         with server.dial() as wire:
             wire.ask(f"/fail-early?id={name}")
-            assert wire.response().status == 500
-            assert wire.ended()
+            assert status_of_gunicorn(wire) == 500
         assert server.access(name).startswith("500 ")
         assert server.text().count(f"RuntimeError: {name}") == 1
         assert server.text().count("Traceback") == 1
