@@ -15,8 +15,9 @@ import greenlet
 
 from tests.bench.process import resident
 
-#: Modules whose objects the looking itself makes. (Abstract base classes keep weak references to types they have seen.)
-OF_THE_LOOKING = ("builtins", "collections", "tracemalloc", "weakref")
+#: Modules whose objects the looking itself makes (abstract base classes keep weak references to types they have seen);
+#: and struct, which keeps each format that a peer of these tests has used.
+OF_THE_LOOKING = ("_struct", "builtins", "collections", "tracemalloc", "weakref")
 
 
 def is_watcher(kind: type) -> bool:
