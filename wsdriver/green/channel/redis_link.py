@@ -30,6 +30,7 @@ from wsdriver.green.channel.script import SCRIPT, SCRIPT_HASH, make_arguments
 from wsdriver.green.client.reconnecting import Backoff
 from wsdriver.green.loop import io_hub
 from wsdriver.green.native import allocate_lock
+from wsdriver.green.openssl import clear_errors
 from wsdriver.green.sockio import get_ident
 from wsdriver.green.waking import Signal, Turn, is_main_thread, time_left
 from wsdriver.log import log
@@ -291,6 +292,7 @@ class Link:
                 elif not isinstance(reply, Push) or reply[0] in (b"subscribe", b"unsubscribe"):
                     self._on_reply(reply)
         except (RedisError, OSError) as error:
+            clear_errors()
             return self._why or error
         except Exception as error:
             log.exception("error in a channel's link to Redis; it will connect again")
@@ -309,6 +311,7 @@ class Link:
                     for piece in connection.pack_commands(batch):
                         sock.sendall(piece)
         except OSError as error:
+            clear_errors()
             self._hang_up(sock, error)
 
     def _next_batch(self, work: Event) -> list[tuple[Any, ...]]:
