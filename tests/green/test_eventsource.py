@@ -904,7 +904,8 @@ class TestHeartbeat:
         application = Application(act, ping=0.05, ping_timeout=1.0)
         with serve(application, kind, send_buffer=256 * KB).client(receive_buffer=SMALL) as client:
             es = application.stream()
-            until(lambda: es.buffered_amount > 64 * KB, "the slow client")
+            # It takes something while they fill: on a busy machine that takes longer than the timeout.
+            until(lambda: client.sock.recv(100) and es.buffered_amount > 64 * KB, "the slow client")
             deadline = monotonic() + 2.2
             while monotonic() < deadline:
                 for _ in range(1 if kind == "gevent" else 100):  # (TLS: an event each)
