@@ -83,7 +83,8 @@ def read_into(sock: Any, fd: int, buffer: bytearray | memoryview) -> int:
     except SSLZeroReturnError:
         return 0
     except OSError:
-        # (Not called again, other than below: what a socket object makes of a second call is not known.)
+        # (Not called again, other than below: a second call may make something else of this socket's own error, as
+        # gevent's sockets make an end of a reset; so it cannot be told from one that another connection has left.)
         if fd < 0:
             clear_errors()
         raise

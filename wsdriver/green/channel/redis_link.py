@@ -292,7 +292,6 @@ class Link:
                 elif not isinstance(reply, Push) or reply[0] in (b"subscribe", b"unsubscribe"):
                     self._on_reply(reply)
         except (RedisError, OSError) as error:
-            clear_errors()
             return self._why or error
         except Exception as error:
             log.exception("error in a channel's link to Redis; it will connect again")
@@ -406,6 +405,7 @@ class Link:
 
     def _lose(self, error: BaseException) -> None:
         """The connection is gone, or there was none."""
+        clear_errors()
         # (Never logged under the lock: a handler may wait.)
         if self.state != AWAY:
             self._lost = monotonic()
