@@ -18,7 +18,7 @@ from tests.faults.serving import Peer
 PACKAGE = Path(wsdriver.__file__).parent
 
 #: What asks for the time of day, by file: only where it is told to people, or is part of an id.
-TIME_OF_DAY = {"green/channel/room.py"}
+TIME_OF_DAY = {"green/channel/room.py", "green/monitor/figures.py"}
 
 
 def test_steps_of_the_wall_clock_end_no_wait_and_no_connection(outcomes: dict[str, Any]) -> None:

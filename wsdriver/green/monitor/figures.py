@@ -45,15 +45,17 @@ class Meter:
     def __init__(self, ledger: Ledger, count_streams: Callable[[], int]) -> None:
         self._ledger = ledger
         self._count_streams = count_streams
+        # The time of day is read once: rates are by intervals, which a step of the clock must not change.
         self._since = time.time()
+        self._behind = self._since - time.monotonic()
         self._last: dict[str, Any] | None = None
         self._making = False
         self._kept: deque[dict[str, Any]] = deque(maxlen=KEPT)
 
     def look(self) -> dict[str, Any]:
         """Return the figures of now. However many look, they are made twice a second at most."""
-        last, now = self._last, time.time()
-        if last is not None and (self._making or 0 <= now - last["time"] < INTERVAL / 2):
+        last, now = self._last, self._behind + time.monotonic()
+        if last is not None and (self._making or now - last["time"] < INTERVAL / 2):
             return last
         self._making = True
         try:
