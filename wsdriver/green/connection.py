@@ -30,6 +30,7 @@ from wsdriver.framing.opcodes import BINARY, PING, TEXT
 from wsdriver.green.failures import dispatch_end
 from wsdriver.green.framelog import FrameLog
 from wsdriver.green.loop import call_in_hub, scratch_of, spawn_for
+from wsdriver.green.openssl import clear_errors
 from wsdriver.green.options import ConnectionOptions
 from wsdriver.green.peerhost import has_vanished, struggle, watch_host
 from wsdriver.green.sockio import get_ident, has_input, read_into, read_tls, unacknowledged
@@ -538,7 +539,7 @@ class Connection(Transport):
             try:
                 self._sock.unwrap()
             except (OSError, ValueError):
-                pass  # said, but not answered yet
+                clear_errors()  # said, but not answered yet; or the peer is gone
             self._tls = None  # the socket lets go of it
         try:
             self._sock.shutdown(stdlib_socket.SHUT_WR)

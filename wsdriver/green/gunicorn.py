@@ -33,6 +33,7 @@ from wsdriver.forwarded import TRUSTED_PROXIES, client_host
 from wsdriver.green.accepting import PatientServer
 from wsdriver.green.admission import Admission, check_limit
 from wsdriver.green.legacy import LegacyServer, accept_unused, let_go, make_legacy
+from wsdriver.green.openssl import clear_errors
 from wsdriver.green.registry import Registry
 from wsdriver.green.takeover import KEY, Takeover, gunicorn_buffered
 from wsdriver.green.wsgi import call_application, end_session, heed_status
@@ -77,6 +78,7 @@ class _Server(PatientServer):
             with gevent.Timeout(self.worker.open_timeout, TimeoutError("the TLS handshake took too long")):
                 sock = self.wrap_socket(client_socket, **self.ssl_args)
         except OSError as error:
+            clear_errors()
             self.worker.log.debug("no TLS with %s: %s", address, error)
             client_socket.close()
             return None

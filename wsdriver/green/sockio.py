@@ -9,6 +9,7 @@ import os
 import sys
 from _ssl import (  # type: ignore[attr-defined]  # the stubs have no _SSLSocket
     SSLEOFError,
+    SSLError,
     SSLWantReadError,
     SSLWantWriteError,
     SSLZeroReturnError,
@@ -18,6 +19,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gevent.monkey import get_original
+
+from wsdriver.green.openssl import call_again, clear_errors
 
 try:
     import fcntl
@@ -79,6 +82,12 @@ def read_into(sock: Any, fd: int, buffer: bytearray | memoryview) -> int:
         return WANT_WRITE
     except SSLZeroReturnError:
         return 0
+    except OSError:
+        # (Not called again, other than below: a second call may make something else of this socket's own error, as
+        # gevent's sockets make an end of a reset; so it cannot be told from one that another connection has left.)
+        if fd < 0:
+            clear_errors()
+        raise
 
 
 def write_from(sock: Any, fd: int, data: bytearray) -> int:
@@ -101,6 +110,9 @@ def write_from(sock: Any, fd: int, data: bytearray) -> int:
         return WANT_WRITE
     except SSLWantReadError:
         return WANT_READ
+    except OSError:
+        clear_errors()
+        raise
     finally:
         # While a view lives, the buffer cannot grow; a traceback could keep it.
         part.release()
@@ -144,6 +156,10 @@ def read_tls(tls: Any, buffer: bytearray) -> int:
         return WANT_WRITE
     except (SSLEOFError, SSLZeroReturnError):
         return 0
+    except SSLError:
+        raise
+    except OSError as error:
+        return call_again(error, tls.read, len(buffer), buffer)
 
 
 def write_tls(tls: Any, data: bytearray) -> int:
@@ -160,6 +176,10 @@ def write_tls(tls: Any, data: bytearray) -> int:
         return WANT_WRITE
     except SSLWantReadError:
         return WANT_READ
+    except SSLError:
+        raise
+    except OSError as error:
+        return call_again(error, tls.write, bytes(data[:MAX_WRITE]))
 
 
 def has_input(fd: int) -> bool:

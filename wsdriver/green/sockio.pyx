@@ -12,7 +12,9 @@ from libc.errno cimport EAGAIN, EINTR, errno
 
 import sys
 
-from _ssl import SSLEOFError, SSLWantReadError, SSLWantWriteError, SSLZeroReturnError, _SSLSocket
+from _ssl import SSLEOFError, SSLError, SSLWantReadError, SSLWantWriteError, SSLZeroReturnError, _SSLSocket
+
+from wsdriver.green.openssl import call_again, clear_errors
 
 cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident()
@@ -71,6 +73,10 @@ cpdef Py_ssize_t read_into(sock, int fd, buffer) except -3:
         return -2
     except SSLZeroReturnError:
         return 0
+    except OSError:
+        if fd < 0:
+            clear_errors()
+        raise
 
 
 cpdef Py_ssize_t write_from(sock, int fd, bytearray data) except -3:
@@ -92,6 +98,9 @@ cpdef Py_ssize_t write_from(sock, int fd, bytearray data) except -3:
         return -2
     except SSLWantReadError:
         return -1
+    except OSError:
+        clear_errors()
+        raise
     finally:
         part.release()
         view.release()
@@ -140,6 +149,10 @@ cpdef Py_ssize_t read_tls(tls, bytearray buffer) except -3:
         return -2
     except (SSLEOFError, SSLZeroReturnError):
         return 0
+    except SSLError:
+        raise
+    except OSError as error:
+        return call_again(error, tls.read, len(buffer), buffer)
 
 
 cpdef Py_ssize_t write_tls(tls, bytearray data) except -3:
@@ -152,6 +165,10 @@ cpdef Py_ssize_t write_tls(tls, bytearray data) except -3:
         return -2
     except SSLWantReadError:
         return -1
+    except SSLError:
+        raise
+    except OSError as error:
+        return call_again(error, tls.write, bytes(data[:MAX_WRITE]))
 
 
 cpdef bint has_input(int fd) except -1:

@@ -18,6 +18,7 @@ from wsdriver.environ import Environ
 from wsdriver.exceptions import ConfigurationError
 from wsdriver.green.decoy import Decoy, take_descriptor, take_socket
 from wsdriver.green.loop import io_hub
+from wsdriver.green.openssl import clear_errors
 
 if TYPE_CHECKING:
     from wsdriver.green.connection import Connection
@@ -158,6 +159,7 @@ def file_buffered(file: Any, sock: Any) -> bytes:
         early: bytes = file.peek()
         file.read(len(early))  # else the server would take it for the next request
     except OSError:
+        clear_errors()
         early = b""
     finally:
         sock.settimeout(timeout)

@@ -20,6 +20,7 @@ from gevent.hub import Waiter
 
 from wsdriver.exceptions import ConnectionClosed
 from wsdriver.green.loop import call_in_hub
+from wsdriver.green.openssl import clear_errors
 from wsdriver.green.sockio import get_ident, inner_tls, write_both, write_from, write_tls
 from wsdriver.green.waking import pass_turn
 
@@ -397,7 +398,7 @@ class Transport:
             try:
                 sock.unwrap()
             except (OSError, ValueError):
-                pass
+                clear_errors()
         sock.close()
         self._out.clear()
         self._large = None  # type: ignore[assignment]

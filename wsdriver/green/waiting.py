@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from gevent.socket import wait_read, wait_write
 
+from wsdriver.green.openssl import clear_errors
+
 __all__ = ["do_handshake", "read_some", "wait_for", "write_all"]
 
 T = TypeVar("T")
@@ -47,6 +49,9 @@ def wait_for(sock: Any, wait: Callable[[int], object], call: Callable[..., T], *
             wait_read(sock.fileno())
         except SSLWantWriteError:
             wait_write(sock.fileno())
+        except OSError:
+            clear_errors()
+            raise
 
 
 def do_handshake(sock: Any) -> None:

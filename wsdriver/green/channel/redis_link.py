@@ -30,6 +30,7 @@ from wsdriver.green.channel.script import SCRIPT, SCRIPT_HASH, make_arguments
 from wsdriver.green.client.reconnecting import Backoff
 from wsdriver.green.loop import io_hub
 from wsdriver.green.native import allocate_lock
+from wsdriver.green.openssl import clear_errors
 from wsdriver.green.sockio import get_ident
 from wsdriver.green.waking import Signal, Turn, is_main_thread, time_left
 from wsdriver.log import log
@@ -309,6 +310,7 @@ class Link:
                     for piece in connection.pack_commands(batch):
                         sock.sendall(piece)
         except OSError as error:
+            clear_errors()
             self._hang_up(sock, error)
 
     def _next_batch(self, work: Event) -> list[tuple[Any, ...]]:
@@ -403,6 +405,7 @@ class Link:
 
     def _lose(self, error: BaseException) -> None:
         """The connection is gone, or there was none."""
+        clear_errors()
         # (Never logged under the lock: a handler may wait.)
         if self.state != AWAY:
             self._lost = monotonic()

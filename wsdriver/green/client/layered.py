@@ -10,6 +10,8 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
+from wsdriver.green.openssl import clear_errors
+
 __all__ = ["LayeredTls"]
 
 #: What one TLS record carries.
@@ -49,7 +51,7 @@ class LayeredTls:
             try:
                 self._flush()  # the alert that says why not
             except OSError:
-                pass
+                clear_errors()
             raise
         self._flush()
 
