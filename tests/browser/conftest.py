@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.net import free_port
+
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
@@ -61,8 +63,7 @@ class Server:
     """`gunicorn -k wsdriver.worker` with an application of examples/, which can be stopped and started again."""
 
     def __init__(self, application: str, log: Path, channel_url: str = "") -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         self._application = application
         self._log = log
@@ -191,16 +192,28 @@ def launch(profile: Path) -> Chrome:
     return driver
 
 
+@contextmanager
+def chromium(profile: Path) -> Iterator[Chrome]:
+    """The same, for as long as it is needed."""
+    module("selenium")
+    driver = launch(profile)
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+@pytest.fixture(scope="module")
+def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    with chromium(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
+
+
 @pytest.fixture(scope="module")
 def browsers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Chrome]]:
     """Two browsers that know nothing of each other."""
-    module("selenium")
     with ExitStack() as stack:
-        drivers = []
-        for person in ("first", "second"):
-            drivers.append(launch(tmp_path_factory.mktemp(person)))
-            stack.callback(drivers[-1].quit)
-        yield drivers
+        yield [stack.enter_context(chromium(tmp_path_factory.mktemp(person))) for person in ("first", "second")]
 
 
 @contextmanager

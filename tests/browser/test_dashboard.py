@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import Page, Server, launch, module, serving
+from .conftest import Page, Server, serving
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -28,14 +28,9 @@ TILES = ("messages", "open", "traffic", "trip", "cpu")
 
 
 @pytest.fixture(scope="module")
-def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    module("selenium")
-    driver = launch(tmp_path_factory.mktemp("profile"))
-    driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
-    try:
-        yield driver
-    finally:
-        driver.quit()
+def chrome(chrome: Chrome) -> Chrome:
+    chrome.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
+    return chrome
 
 
 @pytest.fixture(scope="module")

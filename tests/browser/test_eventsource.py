@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import PATIENCE, Page, Server, launch, module
+from .conftest import PATIENCE, Page, Server, module
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -29,16 +29,6 @@ source.addEventListener('error', () => got.push(['error', String(source.readySta
 """
 
 LINES = ["lines", "one\ntwo\nthree\n", "Grüße 🎉"]
-
-
-@pytest.fixture(scope="module")
-def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    module("selenium")
-    driver = launch(tmp_path_factory.mktemp("profile"))
-    try:
-        yield driver
-    finally:
-        driver.quit()
 
 
 @pytest.fixture(scope="module")

@@ -10,20 +10,10 @@ import pytest
 
 import wsdriver
 
-from .conftest import Page, Server, launch, module, serving
+from .conftest import Page, Server, serving
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
-
-
-@pytest.fixture(scope="module")
-def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    module("selenium")
-    driver = launch(tmp_path_factory.mktemp("profile"))
-    try:
-        yield driver
-    finally:
-        driver.quit()
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,6 @@ THREADS = """
 import signal, sys, threading
 import wsdriver
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
 before = [signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)]
 arguments = lambda ws: ws.send("there"), "127.0.0.1", int(sys.argv[1])
 threading.Thread(target=wsdriver.serve, args=arguments, daemon=True).start()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browser.conftest import launch, module
+from tests.browser.conftest import chromium
 from tests.moving.conftest import Start
 from tests.support.gunicorn import Server
 from tests.support.peers import need_module, need_node
@@ -35,12 +35,8 @@ Promise.all(clients.map((client) => new Promise((resolve) => client.on('connect'
 
 @pytest.fixture(scope="module")
 def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    module("selenium")
-    driver = launch(tmp_path_factory.mktemp("profile"))
-    try:
+    with chromium(tmp_path_factory.mktemp("profile")) as driver:
         yield driver
-    finally:
-        driver.quit()
 
 
 @pytest.fixture(scope="module", params=["geventwebsocket", "simple_websocket"])

@@ -30,7 +30,7 @@ class Monitor:
 
     There are the page, ``/_wsdriver``; its figures, ``/_wsdriver/json``; and for Prometheus, ``/_wsdriver/metrics``
     (with ``pip install 'wsdriver[monitor]'``). They are those of one process: of several workers, each shows itself.
-    They cost nothing while nobody looks.
+    They are made when somebody looks, of counters that are there anyway.
 
     Strangers are turned away. Unless told otherwise, only this machine may look: a loopback address, asked for by a
     loopback name, and no sign of a proxy. Where a proxy runs on this machine, and does not say for whom, set a token.
