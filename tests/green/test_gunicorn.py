@@ -18,7 +18,7 @@ from uuid import uuid4
 import pytest
 
 import wsdriver
-from tests.support.gunicorn import Gunicorn, is_alive
+from tests.support.gunicorn import CONFIG, Gunicorn, is_alive
 from tests.support.net import KEY, frame, read_frame, request
 from tests.support.tls import Certificates, make_certificates
 from tests.support.websockets_client import talk_by_websockets
@@ -831,6 +831,47 @@ def test_no_descriptor_stays(either: Gunicorn) -> None:
 
 
 class TestSettings:
+    HOOKS = """
+def post_worker_init(worker):
+    worker.cfg.set("limit_request_line", 100)
+
+def pre_request(worker, request):
+    if request.path == "/longer":
+        worker.cfg.set("limit_request_line", 1000)
+"""
+
+    def test_hooks_may_set_what_the_worker_keeps(self, start: Start, tmp_path: Path) -> None:
+        hooks = tmp_path / "hooks.py"
+        hooks.write_text(CONFIG + self.HOOKS)
+        server = start("--config", str(hooks))
+        with server.dial() as wire:
+            assert wire.get("/?" + 200 * "a").status == 400
+        with server.dial() as wire:
+            assert wire.get("/longer").status == 404
+            assert wire.get("/?" + 200 * "a").status == 200
+        with server.dial().open("/echo?" + 200 * "a") as wire:
+            wire.text("still here")
+            assert wire.message() == "still here"
+
+    def test_what_the_worker_keeps_is_what_they_were(self) -> None:
+        from gunicorn.config import Config
+
+        from wsdriver.green.gunicorn import _keep_settings
+
+        kept, cfg = Config(), Config()
+        _keep_settings(kept)
+        for name in cfg.settings:
+            assert getattr(kept, name) == getattr(cfg, name), name
+        kept.set("keepalive", "7")  # which gunicorn makes an int
+        assert kept.keepalive == kept.settings["keepalive"].get() == 7
+        with pytest.raises(AttributeError):
+            kept.keepalive = 8
+        with pytest.raises(ValueError, match="-1"):
+            kept.set("keepalive", -1)
+        with pytest.raises(AttributeError):
+            kept.set("no_such_setting", 1)
+        assert kept.keepalive == 7
+
     def test_starts_quietly(self, plain_server: Gunicorn) -> None:
         text = plain_server.error_log.read_text() + plain_server.output.read_text()
         assert "Using worker: wsdriver.worker" in text

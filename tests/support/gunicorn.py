@@ -18,7 +18,7 @@ from tests.support.peers import need_module
 from tests.support.tls import Certificates
 from tests.support.wire import PATIENCE, Wire, until
 
-__all__ = ["Gunicorn", "Server", "is_alive"]
+__all__ = ["CONFIG", "Gunicorn", "Server", "is_alive"]
 
 S = TypeVar("S", bound="Server")
 

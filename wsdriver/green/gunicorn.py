@@ -98,6 +98,21 @@ class _Listener:
         return self._name
 
 
+def _keep_settings(cfg: Any) -> None:
+    """Keep the values of gunicorn's settings as plain attributes of its Config.
+
+    It reads some thirty of them for a request, each by a ``__getattr__``, which was a fifth of a connection's cost.
+    """
+    attributes = vars(cfg)
+    attributes.update((name, setting.get()) for name, setting in cfg.settings.items())
+
+    def set_both(name: str, value: Any) -> None:
+        type(cfg).set(cfg, name, value)
+        attributes[name] = cfg.settings[name].get()
+
+    attributes["set"] = set_both
+
+
 class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's gevent worker, with WebSockets.
 
@@ -177,6 +192,7 @@ class WebSocketWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
         # gunicorn makes its servers of this name; each process has one worker.
         ggevent.StreamServer = type("Server", (_Server,), {"worker": self, "log": self.log})
         self._listeners = {listener: _Listener(listener) for listener in self.sockets}
+        _keep_settings(self.cfg)
         super().run()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
