@@ -845,7 +845,7 @@ def pre_request(worker, request):
         hooks.write_text(CONFIG + self.HOOKS)
         server = start("--config", str(hooks))
         with server.dial() as wire:
-            assert wire.get("/?" + 200 * "a").status == 400
+            assert wire.get("/?" + 200 * "a").status in (400, 414)  # gunicorn 23, 27
         with server.dial() as wire:
             assert wire.get("/longer").status == 404
             assert wire.get("/?" + 200 * "a").status == 200
