@@ -17,11 +17,13 @@ from gevent.queue import Queue
 
 import wsdriver
 from tests.support.serving import serving
+from wsdriver.green.loop import call_soon
 
 PATIENCE = 20.0  # seconds: what anything here may take before a test fails
 
 #: The real ones, also where gevent has patched the names.
 NativeThread: Any = get_original("threading", "Thread")
+sleep: Callable[[float], None] = get_original("time", "sleep")
 get_ident: Callable[[], int] = get_original("_thread", "get_ident")
 
 
@@ -301,18 +303,53 @@ class TestClose:
             assert ws.was_clean
 
     def test_terminate_ends_all_who_wait(self) -> None:
-        with pair(max_length=0, inbound_limit=100_000) as (ws, other):
-            other.send("wait")
+        with pair() as (ws, other):
             receivers = [Native(other.receive), Native(ws.receive)]
-            assert receivers[0] is not None
+            gevent.sleep(0.05)  # they wait by now, as a rule
             Native(ws.terminate).get()
-            assert receivers[1].get() is None
-            assert ws.close_code == 1006
+            assert [receiver.get() for receiver in receivers] == [None, None]
+            assert ws.close_code == other.close_code == 1006
             with pytest.raises(wsdriver.ConnectionClosed):
                 Native(ws.send, "too late").get()
 
 
 class TestHubs:
+    def test_calls_from_threads_leave_the_count_of_the_loop_as_it_was(self) -> None:
+        """The loop counts what keeps it running. It is counted by its own thread alone, since that holds no GIL."""
+
+        class Calls:
+            def __init__(self) -> None:
+                self.made = self.wanted = 0
+
+            def make(self) -> None:
+                self.made += 1
+
+            def want(self) -> None:
+                while self.wanted < 100_000:
+                    if self.wanted - self.made < 50:
+                        call_soon(hub, self.make)
+                        self.wanted += 1
+                    else:
+                        sleep(0)
+
+        hub = gevent.get_hub()
+        gevent.sleep(0)
+        before = hub.loop.activecnt
+        calls = [Calls(), Calls()]
+        threads = [Native(each.want) for each in calls]
+        while not all(thread.ready() for thread in threads):
+            timers = [hub.loop.timer(i * 0.00002) for i in range(200)]
+            for timer in timers:
+                timer.start(int)
+            gevent.sleep(0.005)  # the loop's thread counts each of them down
+            for timer in timers:
+                timer.close()
+        for thread in threads:
+            thread.get()
+        gevent.sleep(0.01)
+        assert [each.made for each in calls] == [100_000, 100_000]
+        assert hub.loop.activecnt == before
+
     def test_a_thread_may_have_connections_of_its_own(self) -> None:
         def work(url: str) -> str | bytes | None:
             with wsdriver.connect(url) as ws:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,7 @@ from wsdriver.green.native import allocate_lock, start_thread
 from wsdriver.green.waking import Signal
 from wsdriver.log import log
 
-__all__ = ["call_in_hub", "io_hub", "is_io_hub", "scratch_of", "spawn_for"]
+__all__ = ["call_in_hub", "call_soon", "io_hub", "is_io_hub", "scratch_of", "spawn_for"]
 
 #: What one read takes at most: two messages of 64 KiB with their headers. It fills a fast peer's pipe, stays in the
 #: processor's cache, and takes no longer than others may be made to wait. (Larger messages are read past it.)
@@ -40,6 +41,11 @@ _parked: set[Hub] = set()
 #: The attribute of a hub that has its read buffer.
 _SCRATCH_NAME = "_wsdriver_scratch"
 
+#: ... and what other threads want called in it.
+_CALLS_NAME = "_wsdriver_calls"
+
+_calls_lock = allocate_lock()
+
 
 def scratch_of(hub: Hub) -> bytearray:
     """Return the hub's read buffer. One is enough: it is emptied before anything else can run."""
@@ -48,6 +54,56 @@ def scratch_of(hub: Hub) -> bytearray:
         scratch = bytearray(SCRATCH)
         setattr(hub, _SCRATCH_NAME, scratch)
     return scratch
+
+
+class _Calls:
+    """What other threads want called in a hub.
+
+    The loop's ``run_callback_threadsafe`` does that too, but it counts up what keeps the loop running, while the loop's
+    own thread, which needs no GIL for it, may count down: now and then one of the two is lost. A count that is too low
+    ends the loop under whoever waits in it (LoopExit). Here only the loop's own thread counts.
+    """
+
+    __slots__ = ("_queue", "_watcher")
+
+    def __init__(self) -> None:
+        self._queue: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._watcher: Any = None
+
+    def open(self, loop: Any) -> None:
+        """Begin to make the calls; in the loop's thread."""
+        watcher = loop.async_(ref=False)
+        watcher.start(self._run)
+        self._watcher = watcher
+        self._run()  # what was added before
+
+    def add(self, function: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+        """Have a function called; in any thread."""
+        self._queue.append((function, arguments))
+        if self._watcher is not None:
+            self._watcher.send()
+
+    def _run(self) -> None:
+        try:
+            for _ in range(len(self._queue)):
+                function, arguments = self._queue.popleft()
+                function(*arguments)
+        finally:
+            if self._queue:
+                self._watcher.send()  # the loop has its turn; and who raised does not stop the others
+
+
+def call_soon(hub: Hub, function: Callable[..., object], *arguments: Any) -> None:
+    """Have a hub call a function, which does not wait. Any thread may ask for it, and does not wait either."""
+    calls: _Calls | None = getattr(hub, _CALLS_NAME, None)
+    if calls is None:
+        with _calls_lock:
+            calls = getattr(hub, _CALLS_NAME, None)
+            if calls is None:
+                calls = _Calls()
+                hub.loop.run_callback_threadsafe(calls.open, hub.loop)
+                setattr(hub, _CALLS_NAME, calls)
+    calls.add(function, arguments)
 
 
 def call_in_hub(hub: Hub, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -75,7 +131,7 @@ def call_in_hub(hub: Hub, function: Callable[..., Any], *arguments: Any) -> Any:
         finally:
             done.set()
 
-    hub.loop.run_callback_threadsafe(spawn, run)
+    call_soon(hub, spawn, run)
     waited = 0
     while not done.wait(PATIENCE):
         if hub.thread_ident not in sys._current_frames():
@@ -125,7 +181,7 @@ def _park_io_hub(pid: int, hub: Hub) -> None:
         forever.acquire()
         forever.acquire()
 
-    hub.loop.run_callback_threadsafe(park)
+    call_soon(hub, park)
     parked.acquire(timeout=PATIENCE)
 
 

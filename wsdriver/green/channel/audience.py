@@ -11,7 +11,7 @@ from gevent.hub import Hub
 
 from wsdriver.green.broadcasting import broadcast
 from wsdriver.green.channel.position import Entry
-from wsdriver.green.loop import call_in_hub, is_io_hub
+from wsdriver.green.loop import call_in_hub, call_soon, is_io_hub
 from wsdriver.green.sockio import get_ident
 from wsdriver.green.waking import Turn, hub_here
 from wsdriver.log import log
@@ -81,7 +81,7 @@ class Audience:
             call_in_hub(self.hub, self.send)
         else:
             # Two hubs' threads must not wait for each other.
-            self.hub.loop.run_callback_threadsafe(spawn, self.send)
+            call_soon(self.hub, spawn, self.send)
 
     def send(self) -> None:
         """Send what has been handed over by now; in the hub's thread, and waiting for nobody."""

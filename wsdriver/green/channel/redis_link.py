@@ -28,7 +28,7 @@ from wsdriver.green.channel.position import Entry
 from wsdriver.green.channel.redis_socket import Push, make_connection, where_is
 from wsdriver.green.channel.script import SCRIPT, SCRIPT_HASH, make_arguments
 from wsdriver.green.client.reconnecting import Backoff
-from wsdriver.green.loop import io_hub
+from wsdriver.green.loop import call_soon, io_hub
 from wsdriver.green.native import allocate_lock
 from wsdriver.green.openssl import clear_errors
 from wsdriver.green.sockio import get_ident
@@ -125,7 +125,7 @@ class Link:
         if get_ident() == self.hub.thread_ident:
             gevent.spawn(self._run)
         else:
-            self.hub.loop.run_callback_threadsafe(gevent.spawn, self._run)
+            call_soon(self.hub, gevent.spawn, self._run)
 
     # --- what others ask: in any thread -----------------------------------------------------------------------------
 
@@ -153,7 +153,7 @@ class Link:
         if get_ident() == self.hub.thread_ident:
             work.set()
         else:
-            self.hub.loop.run_callback_threadsafe(work.set)
+            call_soon(self.hub, work.set)
 
     def call(self, *arguments: Any) -> Any:
         """Send a command, and wait for the reply.
