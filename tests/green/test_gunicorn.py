@@ -861,9 +861,10 @@ def pre_request(worker, request):
         kept, cfg = Config(), Config()
         _keep_settings(kept)
         for name in cfg.settings:
+            assert name in vars(kept)
             assert getattr(kept, name) == getattr(cfg, name), name
         kept.set("keepalive", "7")  # which gunicorn makes an int
-        assert kept.keepalive == kept.settings["keepalive"].get() == 7
+        assert kept.keepalive == kept.settings["keepalive"].get() == vars(kept)["keepalive"] == 7
         with pytest.raises(AttributeError):
             kept.keepalive = 8
         with pytest.raises(ValueError, match="-1"):
