@@ -18,10 +18,11 @@ from gevent import get_hub, spawn
 from gevent.hub import Hub
 
 from wsdriver.green.native import allocate_lock, start_thread
+from wsdriver.green.sockio import get_ident
 from wsdriver.green.waking import Signal
 from wsdriver.log import log
 
-__all__ = ["call_in_hub", "call_soon", "io_hub", "is_io_hub", "scratch_of", "spawn_for"]
+__all__ = ["call_in_hub", "call_soon", "io_hub", "is_io_hub", "scratch_of", "spawn_for", "take_calls"]
 
 #: What one read takes at most: two messages of 64 KiB with their headers. It fills a fast peer's pipe, stays in the
 #: processor's cache, and takes no longer than others may be made to wait. (Larger messages are read past it.)
@@ -48,11 +49,12 @@ _calls_lock = allocate_lock()
 
 
 def scratch_of(hub: Hub) -> bytearray:
-    """Return the hub's read buffer. One is enough: it is emptied before anything else can run."""
+    """Return the hub's read buffer; in its thread. One is enough: it is emptied before anything else can run."""
     scratch: bytearray | None = getattr(hub, _SCRATCH_NAME, None)
     if scratch is None:
         scratch = bytearray(SCRATCH)
         setattr(hub, _SCRATCH_NAME, scratch)
+        take_calls(hub)
     return scratch
 
 
@@ -93,17 +95,27 @@ class _Calls:
                 self._watcher.send()  # the loop has its turn; and who raised does not stop the others
 
 
-def call_soon(hub: Hub, function: Callable[..., object], *arguments: Any) -> None:
-    """Have a hub call a function, which does not wait. Any thread may ask for it, and does not wait either."""
+def take_calls(hub: Hub) -> _Calls:
+    """Have a hub make the calls of other threads. Its own thread had better ask for it: another one has to do it in the
+    way that :class:`_Calls` is there to avoid.
+    """
     calls: _Calls | None = getattr(hub, _CALLS_NAME, None)
     if calls is None:
         with _calls_lock:
             calls = getattr(hub, _CALLS_NAME, None)
             if calls is None:
                 calls = _Calls()
-                hub.loop.run_callback_threadsafe(calls.open, hub.loop)
+                if hub.thread_ident == get_ident():
+                    calls.open(hub.loop)
+                else:
+                    hub.loop.run_callback_threadsafe(calls.open, hub.loop)
                 setattr(hub, _CALLS_NAME, calls)
-    calls.add(function, arguments)
+    return calls
+
+
+def call_soon(hub: Hub, function: Callable[..., object], *arguments: Any) -> None:
+    """Have a hub call a function, which does not wait. Any thread may ask for it, and does not wait either."""
+    take_calls(hub).add(function, arguments)
 
 
 def call_in_hub(hub: Hub, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -160,6 +172,7 @@ def io_hub() -> Hub:
 
 def _run_io_hub(pid: int, started: Any) -> None:
     hub = _io_hubs[pid] = get_hub()
+    take_calls(hub)
     atexit.register(_park_io_hub, pid, hub)
     # Keeps the loop running while there are no connections.
     hub.loop.async_().start(lambda: None)

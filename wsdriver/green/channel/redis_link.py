@@ -28,7 +28,7 @@ from wsdriver.green.channel.position import Entry
 from wsdriver.green.channel.redis_socket import Push, make_connection, where_is
 from wsdriver.green.channel.script import SCRIPT, SCRIPT_HASH, make_arguments
 from wsdriver.green.client.reconnecting import Backoff
-from wsdriver.green.loop import call_soon, io_hub
+from wsdriver.green.loop import call_soon, io_hub, take_calls
 from wsdriver.green.native import allocate_lock
 from wsdriver.green.openssl import clear_errors
 from wsdriver.green.sockio import get_ident
@@ -95,6 +95,7 @@ class Link:
     def __init__(self, url: str) -> None:
         self.lock = allocate_lock()
         self.hub = get_hub() if is_main_thread() else io_hub()
+        take_calls(self.hub)
         self.state = STARTING
         self.publisher = secrets.token_hex(6)
         self.rooms: dict[bytes, SharedRoom] = {}
