@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -367,3 +370,34 @@ class TestHubs:
         with serving() as server:
             workers = [Native(work, server.url) for _ in range(3)]
             assert [worker.get() for worker in workers] == ["from another hub"] * 3
+
+    def test_threads_that_end_leave_nothing_behind(self) -> None:
+        """gevent wants each of them to call ``hub.destroy()``; who calls connect in one knows of no hub."""
+
+        def work(url: str) -> None:
+            with wsdriver.connect(url) as ws:
+                ws.send("from another hub")
+                assert ws.receive(PATIENCE) == "from another hub"
+
+        def held() -> tuple[int, int]:
+            status = Path("/proc/self/status").read_text()
+            return len(os.listdir("/proc/self/fd")), int(re.findall(r"Threads:\s+(\d+)", status)[0])
+
+        with serving() as server:
+            Native(work, server.url).get()
+            descriptors, threads = held()
+            for _ in range(20):
+                Native(work, server.url).get()
+            more_descriptors, more_threads = held()
+        assert more_descriptors < descriptors + 10
+        assert more_threads < threads + 5
+
+    def test_connection_of_a_thread_that_has_ended(self) -> None:
+        opened: list[wsdriver.WebSocket] = []
+        with serving() as server:
+            Native(lambda: opened.append(wsdriver.connect(server.url))).get()
+            for _ in range(2):  # in the second round another thread has its ident, and has destroyed its hub
+                for call in (lambda: opened[0].send("x"), opened[0].receive, opened[0].close, opened[0].terminate):
+                    with pytest.raises(RuntimeError, match="the thread that the connection belongs to has ended"):
+                        call()
+                Native(lambda: wsdriver.connect(server.url).close()).get()

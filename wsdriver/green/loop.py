@@ -17,6 +17,7 @@ from typing import Any
 from gevent import get_hub, spawn
 from gevent.hub import Hub
 
+from wsdriver.green.abandoned import destroy_abandoned, is_abandoned, watch_thread
 from wsdriver.green.native import allocate_lock, start_thread
 from wsdriver.green.sockio import get_ident
 from wsdriver.green.waking import Signal
@@ -31,6 +32,7 @@ SCRATCH = 132 * 1024
 #: Seconds between looks at whether the other thread is still there.
 PATIENCE = 1
 
+THREAD_ENDED = "the thread that the connection belongs to has ended"
 
 #: The hub of the connections of threads, by the process that it lives in: a fork leaves threads behind.
 _io_hubs: dict[int, Hub] = {}
@@ -55,6 +57,9 @@ def scratch_of(hub: Hub) -> bytearray:
         scratch = bytearray(SCRATCH)
         setattr(hub, _SCRATCH_NAME, scratch)
         take_calls(hub)
+        watch_thread(hub)
+        for abandoned in destroy_abandoned():
+            vars(abandoned).pop(_SCRATCH_NAME, None)  # gevent keeps what is left of it
     return scratch
 
 
@@ -83,7 +88,10 @@ class _Calls:
         """Have a function called; in any thread."""
         self._queue.append((function, arguments))
         if self._watcher is not None:
-            self._watcher.send()
+            try:
+                self._watcher.send()
+            except ValueError:
+                pass  # the loop is destroyed: nobody is there to make it
 
     def _run(self) -> None:
         try:
@@ -129,6 +137,8 @@ def call_in_hub(hub: Hub, function: Callable[..., Any], *arguments: Any) -> Any:
     """
     if hub in _parked:
         raise RuntimeError("the program ends, and its connections with it")
+    if is_abandoned(hub):
+        raise RuntimeError(THREAD_ENDED)
     outcome: list[Any] = [None, None]
     running = False
     done = Signal()
@@ -146,8 +156,8 @@ def call_in_hub(hub: Hub, function: Callable[..., Any], *arguments: Any) -> Any:
     call_soon(hub, spawn, run)
     waited = 0
     while not done.wait(PATIENCE):
-        if hub.thread_ident not in sys._current_frames():
-            raise RuntimeError("the thread that the connection belongs to has ended")
+        if is_abandoned(hub) or hub.thread_ident not in sys._current_frames():
+            raise RuntimeError(THREAD_ENDED)
         waited += PATIENCE
         if waited == 10 * PATIENCE and not running:
             log.warning("a call from another thread waits: the connection's own thread does not run its event loop")
