@@ -53,6 +53,9 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rows", type=names(ROWS), default=tuple(ROWS), metavar="NAME,..", help=", ".join(ROWS))
     parser.add_argument("--peers", type=names(PEERS), default=PEERS, metavar="NAME,..", help=", ".join(PEERS))
     parser.add_argument("--runs", type=int, metavar="N", help="runs per row and server; default 5, quick 1")
+    parser.add_argument(
+        "--judged-runs", type=int, metavar="N", help="runs of the servers that a target names; default 4 times --runs"
+    )
     parser.add_argument("--seconds", type=float, metavar="S", help="length of a run; default 1, quick 0.4")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--output", type=Path, metavar="FOLDER", help="write performance.md and speed.svg there")
@@ -60,6 +63,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample")
     options = parser.parse_args(arguments)
     options.runs = options.runs or (1 if options.quick else 5)
+    options.judged_runs = max(options.runs, options.judged_runs or (1 if options.quick else 4 * options.runs))
     options.seconds = options.seconds or (0.4 if options.quick else 1.0)
     if not options.output and not options.no_output:
         whole = set(options.rows) == set(ROWS) and set(options.peers) == set(PEERS) and not options.quick
@@ -95,11 +99,15 @@ class Bench:
             say("warning: no compiled module of wsdriver is in use, so this measures plain Python")
 
     def run(self, row: Row) -> None:
-        """Measure one row: its servers in turn, and that as many times as there are runs."""
+        """Measure one row: its servers in turn, and that as many times as there are runs.
+
+        Then those that its targets are about go on: few runs are no verdict on a machine that others use too.
+        """
         say(f"{row.name}: {row.measure.describe(self.results.settings.quick)}")
         servers = [row.table[name] for name in row.servers if row.table[name] in self.usable]
         self.results.samples[row.name] = {}
-        turns = range(self.results.settings.runs)
+        settings = self.results.settings
+        turns = range(settings.runs)
         if row.measure.fresh:
             for _ in turns:
                 for server in filter(self.usable.__contains__, servers):
@@ -109,6 +117,9 @@ class Bench:
             with self.serving(row, servers) as running:
                 for _ in turns:
                     self.measure(row, running)
+                judged = [each for each in running if each.server.name in row.judged]
+                for _ in range(settings.runs, settings.judged_runs):
+                    self.measure(row, judged)
 
     @contextlib.contextmanager
     def serving(self, row: Row, servers: list[Server]) -> Iterator[list[Running]]:
@@ -165,7 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="wsdriver-bench-") as name:
         folder = Path(name)
         build_wsload(folder)
-        bench = Bench(Settings(options.runs, options.seconds, options.quick, folder), folder)
+        bench = Bench(Settings(options.runs, options.judged_runs, options.seconds, options.quick, folder), folder)
         bench.look_for(wanted)
         try:
             for place, row in enumerate(rows, 1):

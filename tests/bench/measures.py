@@ -29,6 +29,7 @@ class Settings:
     """How long and how often to measure, and the folder of the load generator and what else is made for this run."""
 
     runs: int
+    judged_runs: int  # of the servers that a target is about
     seconds: float
     quick: bool
     folder: Path

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.bench.measures import Column, Sample
+from tests.bench.measures import Column, Sample, Settings
 from tests.bench.results import Results, Verdict
 from tests.bench.rows import Row
 
@@ -89,6 +89,13 @@ def processor() -> str:
     return platform.machine()
 
 
+def often(settings: Settings) -> str:
+    """Return how many runs there were."""
+    if settings.judged_runs > settings.runs:
+        return f"{settings.runs} to {settings.judged_runs} runs"
+    return f"{settings.runs} run{'s' * (settings.runs > 1)}"
+
+
 def circumstances(results: Results) -> dict[str, str]:
     """Return what the figures depend on. No paths and no host name: the report is published."""
     settings = results.settings
@@ -100,7 +107,7 @@ def circumstances(results: Results) -> dict[str, str]:
         "load average at the start": f"{results.load_average:.2f}",
         "packages": ", ".join(f"{name} {version}" for name, version in sorted(results.versions.items())),
         "compiled modules of wsdriver": ", ".join(results.compiled) or "none",
-        "runs": f"{settings.runs} run{'s' * (settings.runs > 1)} of {settings.seconds:g} s, interleaved, medians shown",
+        "runs": f"{often(settings)} of {settings.seconds:g} s, interleaved, medians shown",
     }
 
 

@@ -50,6 +50,11 @@ class Row:
     servers: tuple[str, ...] = ("wsdriver", *ECHOES)
     table: Mapping[str, Server] = field(default_factory=lambda: SERVERS)
 
+    @property
+    def judged(self) -> frozenset[str]:
+        """The servers that its targets are about."""
+        return frozenset(name for target in self.targets for name in (target.ours, target.peer) if name)
+
 
 def broadcast(name: str, size: int, target: Target, *more: str, compressed: bool = False) -> Row:
     """Return a row of broadcasts of that size; `more` servers are those that not every such row has."""
