@@ -474,7 +474,6 @@ class Driver:
 
     @property
     def path(self) -> str | None:
-        """The path as a WSGI server gives it: unquoted, without the query."""
         environ = self.environ
         return None if environ is None else environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
 
