@@ -388,9 +388,13 @@ class TestHubs:
             descriptors, threads = held()
             for _ in range(20):
                 Native(work, server.url).get()
-            more_descriptors, more_threads = held()
-        assert more_descriptors < descriptors + 10
-        assert more_threads < threads + 5
+            for _ in range(20):
+                gevent.sleep(0.05)  # a pool's thread ends when it has its turn
+                Native(work, server.url).get()
+                more_descriptors, more_threads = held()
+                if more_descriptors < descriptors + 10 and more_threads < threads + 5:
+                    return
+        pytest.fail(f"{descriptors} descriptors have become {more_descriptors}, {threads} threads {more_threads}")
 
     def test_connection_of_a_thread_that_has_ended(self) -> None:
         opened: list[wsdriver.WebSocket] = []
