@@ -20,7 +20,7 @@ from gevent.queue import Queue
 
 import wsdriver
 from tests.support.serving import serving
-from wsdriver.green.loop import call_soon, take_calls
+from wsdriver.green.loop import call_in_hub, call_soon, take_calls
 
 PATIENCE = 20.0  # seconds: what anything here may take before a test fails
 
@@ -395,6 +395,38 @@ class TestHubs:
                 if more_descriptors < descriptors + 10 and more_threads < threads + 5:
                     return
         pytest.fail(f"{descriptors} descriptors have become {more_descriptors}, {threads} threads {more_threads}")
+
+    def test_thread_that_destroys_its_hub_has_another(self) -> None:
+        """gevent keeps something of a hub; not our read buffer."""
+
+        def work(url: str) -> list[bool]:
+            hubs = []
+            for _ in range(3):
+                wsdriver.connect(url).close()
+                hubs.append(gevent.get_hub())
+                hubs[-1].destroy()
+            return [hasattr(hub, "_wsdriver_scratch") for hub in hubs]
+
+        with serving() as server:
+            assert Native(work, server.url).get() == [False, False, True]
+
+    def test_call_to_a_hub_that_has_had_no_connection(self) -> None:
+        hubs: list[Any] = []
+
+        def run() -> int:
+            hubs.append(gevent.get_hub())
+            while len(hubs) < 2:
+                gevent.sleep(0.005)
+            hubs[0].destroy()
+            return get_ident()
+
+        thread = Native(run)
+        while not hubs:
+            gevent.sleep(0.005)
+        ident = call_in_hub(hubs[0], get_ident)
+        hubs.append(None)
+        assert ident == thread.get()
+        call_soon(hubs[0], pytest.fail, "a hub that is destroyed calls nothing")
 
     def test_connection_of_a_thread_that_has_ended(self) -> None:
         opened: list[wsdriver.WebSocket] = []

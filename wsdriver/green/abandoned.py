@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import deque
 from typing import Any
 
 from gevent.hub import Hub
@@ -22,43 +21,40 @@ __all__ = ["destroy_abandoned", "is_abandoned", "watch_thread"]
 _own: Any = get_original("_thread", "_local")()
 
 #: Those that are not destroyed yet.
-_abandoned: deque[Hub] = deque()
-
-#: The attribute of one.
-_NAME = "_wsdriver_abandoned"
+_abandoned: set[Hub] = set()
 
 
 class _End:
     """What a thread drops when it ends. No greenlet may be switched to then."""
 
-    __slots__ = ("_hub", "_pid")
+    __slots__ = ("_pid", "hub")
 
     def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+        self.hub = hub
         self._pid = os.getpid()
 
     def __del__(self) -> None:
         # A fork ends threads too, in the middle of what they do; and so does the interpreter's end.
         if sys is None or sys.is_finalizing() or self._pid != os.getpid():
             return
-        hub = self._hub
-        setattr(hub, _NAME, True)
-        pool = hub._threadpool
+        pool = self.hub._threadpool
         if pool is not None:
             for _ in range(pool.size):
                 pool.task_queue.put(None)  # the end of each of its threads
-        _abandoned.append(hub)
+        _abandoned.add(self.hub)
 
 
 def watch_thread(hub: Hub) -> None:
     """Notice the end of the thread that a hub belongs to; in that thread."""
     if not is_main_thread():
-        vars(_own).setdefault("ends", []).append(_End(hub))
+        # (One that the thread has destroyed itself is dropped here.)
+        kept = [end for end in getattr(_own, "ends", ()) if end.hub.loop is not None]
+        _own.ends = [*kept, _End(hub)]
 
 
 def is_abandoned(hub: Hub) -> bool:
     """Tell whether the thread of a hub is known to have ended, or to have destroyed it."""
-    return hub.loop is None or hasattr(hub, _NAME)
+    return hub.loop is None or hub in _abandoned
 
 
 def destroy_abandoned() -> list[Hub]:
@@ -71,7 +67,7 @@ def destroy_abandoned() -> list[Hub]:
         if hub._threadpool is None or not hub._threadpool.size:
             try:
                 _abandoned.remove(hub)
-            except ValueError:
+            except KeyError:
                 continue  # another thread does it
             if hub.loop is not None:
                 hub.destroy(destroy_loop=True)

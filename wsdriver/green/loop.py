@@ -88,10 +88,7 @@ class _Calls:
         """Have a function called; in any thread."""
         self._queue.append((function, arguments))
         if self._watcher is not None:
-            try:
-                self._watcher.send()
-            except ValueError:
-                pass  # the loop is destroyed: nobody is there to make it
+            self._watcher.send()
 
     def _run(self) -> None:
         try:
@@ -122,8 +119,12 @@ def take_calls(hub: Hub) -> _Calls:
 
 
 def call_soon(hub: Hub, function: Callable[..., object], *arguments: Any) -> None:
-    """Have a hub call a function, which does not wait. Any thread may ask for it, and does not wait either."""
-    take_calls(hub).add(function, arguments)
+    """Have a hub call a function, which does not wait. Any thread may ask for it, and does not wait either.
+
+    A hub whose thread has ended calls nothing.
+    """
+    if not is_abandoned(hub):
+        take_calls(hub).add(function, arguments)
 
 
 def call_in_hub(hub: Hub, function: Callable[..., Any], *arguments: Any) -> Any:
